@@ -61,13 +61,16 @@ def test_import_is_light():
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory):
-    "The wheel, built from a copy: building in place leaves files that later wheels would pick up."
+    """The wheel, made as a release would be: from the source distribution.
+
+    It is built from a copy, because building in place leaves files that later wheels would pick up.
+    """
     source, built = tmp_path_factory.mktemp("source"), tmp_path_factory.mktemp("wheel")
-    for name in ("settings.ini", "setup.py", "pyproject.toml", "README.md", "LICENSE"):
+    for name in ("settings.ini", "setup.py", "pyproject.toml", "MANIFEST.in", "README.md", "LICENSE"):
         shutil.copy(ROOT / name, source)
     shutil.copytree(PACKAGE, source / "cifar_cnn", ignore=shutil.ignore_patterns("__pycache__"))
     # Without isolation, because an isolated build would download setuptools.
-    output_of(sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", built, source)
+    output_of(sys.executable, "-m", "build", "--no-isolation", "--outdir", built, source)
     (path,) = built.glob("*.whl")
     return path
 
