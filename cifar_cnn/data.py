@@ -21,7 +21,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -67,7 +67,8 @@ class Splits:
     train: ImageSet
     valid: ImageSet
     test: ImageSet
-    source: str = ""                            # what `load_data` was asked for
+    source: str = ""                            # what `load_data` was asked for …
+    options: dict = field(default_factory=dict)  # … and how: `load_data(source, **options)` gives these splits again
     skipped: tuple[tuple[str, str], ...] = ()   # (path, reason) of each unreadable image that was left out
 
     @property
@@ -432,6 +433,8 @@ def load_data(
     "Load a data set, decoded and split; whatever has no test part of its own gives a fixed fifth of each class to it."
     if not 0 < valid_fraction < 1:
         raise DataError(f"valid_fraction is {valid_fraction}: it must be between 0 and 1 (0.1 is usual)")
+    if str(source) not in ("cifar10", "mnist", "digits"):
+        source = Path(source).expanduser().resolve()
     parts, skipped = _load_parts(str(source), data_root(root), image_size, skip_bad)
     if "test" not in parts:
         kept, held_out = stratified_split(parts["train"].labels, 0.2, seed=0)
@@ -439,7 +442,8 @@ def load_data(
     if "valid" not in parts:
         kept, held_out = stratified_split(parts["train"].labels, valid_fraction, seed)
         parts = {**parts, "train": parts["train"][kept], "valid": parts["train"][held_out]}
-    return Splits(parts["train"], parts["valid"], parts["test"], str(source), skipped)
+    options = {"valid_fraction": valid_fraction, "seed": seed, "image_size": image_size, "skip_bad": skip_bad}
+    return Splits(parts["train"], parts["valid"], parts["test"], str(source), options, skipped)
 
 # %% ../nbs/00_data.ipynb #0c83463a
 def _load_parts(source: str, root: Path, image_size: int, skip_bad: bool):
@@ -452,7 +456,7 @@ def _load_parts(source: str, root: Path, image_size: int, skip_bad: bool):
         return {"train": read_digits()}, ()
     if image_size < 1:
         raise DataError(f"image_size is {image_size}: it must be at least 1 pixel (32 is CIFAR-10's)")
-    return load_folder(Path(source).expanduser(), image_size, root / "cache", skip_bad)
+    return load_folder(Path(source), image_size, root / "cache", skip_bad)
 
 # %% ../nbs/00_data.ipynb #55addf95
 def plot_class_counts(
