@@ -6,7 +6,7 @@
 __all__ = ['OPTIMIZERS', 'RECIPES', 'FORMAT', 'RecipeError', 'Recipe', 'get_recipe', 'EarlyStopping', 'History', 'plot_history',
            'LiveCurves', 'RunError', 'choose_device', 'choose_precision', 'describe_environment', 'predict_logits',
            'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run', 'train_step', 'end_epoch', 'run_state',
-           'restore_run', 'make_checkpoint', 'fit']
+           'restore_run', 'make_checkpoint', 'load_run', 'fit']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import resources
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -30,7 +31,7 @@ from matplotlib.figure import Figure
 from torch import Tensor, nn
 
 from .augment import REPORT_AUGMENT, Augment, normalize, to_float
-from .data import SaveError, Splits, channel_statistics, progress_bar, save_atomically
+from .data import Splits, channel_statistics, make_folder, progress_bar, save_atomically
 from .model import ModelError, build_model
 
 # %% ../nbs/03_train.ipynb #67ddaf39
@@ -274,10 +275,10 @@ class Checkpoint:
 
 # %% ../nbs/03_train.ipynb #965274c8
 def load_checkpoint(
-    path: str | Path,  # written by `Checkpoint.save`
+    path: str | Path | None = None,  # a checkpoint, or a run's folder for its best one; None for the one in the package
 ) -> Checkpoint:
     "Read a checkpoint, without running any code that it may hold. Raises `CheckpointError`."
-    path = Path(path)
+    path = Path(path or resources.files("cifar_cnn") / "pretrained" / "report.pth")
     if path.is_dir() and (path / "best_model.pth").exists():
         path = path / "best_model.pth"
     if not path.is_file():
@@ -457,26 +458,32 @@ def _own_random_state(device: torch.device) -> Iterator[None]:
     with torch.random.fork_rng([] if on_cpu else [device.index or 0], device_type="cuda" if on_cpu else device.type):
         yield
 
-# %% ../nbs/03_train.ipynb #b504e2c7
-def _open_folder(out: Path, resume: bool) -> None:
-    "Make the run's folder, or make sure that there is a run in it to resume. Raises `RunError`, `SaveError`."
-    if resume and not (out / "last.pth").exists():
+# %% ../nbs/03_train.ipynb #8c96a41f
+def load_run(
+    out: str | Path,  # a run's folder
+) -> Checkpoint:      # its `last.pth`, with the state of training
+    "The last state of a run. Raises `RunError` if there is none in the folder, `CheckpointError` if it is damaged."
+    path = Path(out) / "last.pth"
+    if not path.exists():
         raise RunError(f"there is no run to resume in {out} (it has no last.pth): start one without --resume")
-    if not resume and any((out / name).exists() for name in ("last.pth", "best_model.pth")):
-        raise RunError(f"{out} already holds a run: go on with it (--resume {out}), or choose another folder (--out)")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SaveError(f"cannot make the folder {out} ({error.strerror}): choose another with --out") from error
-    for leftover in out.glob("*.pth.*.tmp"):  # of a run that was killed while it was saving
-        leftover.unlink()
-
-# %% ../nbs/03_train.ipynb #22051910
-def _resume(run: Run, path: Path) -> None:
-    "Load `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
-    checkpoint, folder = load_checkpoint(path), path.parent
+    checkpoint = load_checkpoint(path)
     if checkpoint.training is None:
-        raise RunError(f"{path} holds no training state: resume from the last.pth of a run")
+        raise CheckpointError(f"{path} holds no state of training: resume from the last.pth that a run has written")
+    return checkpoint
+
+# %% ../nbs/03_train.ipynb #a714c48b
+def _open_folder(out: Path) -> None:
+    "Make a new run's folder. Raises `RunError` if it holds a run, `SaveError` if it cannot be made."
+    if any((out / name).exists() for name in ("last.pth", "best_model.pth")):
+        raise RunError(f"{out} already holds a run: go on with it (--resume {out}), or choose another folder (--out)")
+    make_folder(out)
+
+# %% ../nbs/03_train.ipynb #7a744c3e
+def _resume(run: Run, folder: Path) -> None:
+    "Load the folder's `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
+    checkpoint = load_run(folder)
+    for leftover in folder.glob("*.tmp"):  # the process was killed while it was saving
+        leftover.unlink()
     before, now = checkpoint.recipe, dataclasses.asdict(run.recipe)
     for name in sorted(now.keys() - {"epochs"}):  # training longer than planned is allowed
         if before.get(name) != now[name]:
@@ -520,12 +527,12 @@ def fit(
 ) -> Run:                               # its `model` has the best weights; or, if `interrupted`, the current ones
     "Train by a recipe. The first Ctrl-C stops after the current step and saves. Raises `RunError`, `SaveError`."
     device, out = choose_device(device), out and Path(out)
-    if out:
-        _open_folder(out, resume)
+    if out and not resume:
+        _open_folder(out)
     with _own_random_state(device), _stop_request() as stop:
         run = Run(splits, recipe, device, choose_precision(device))
         if out and resume:
-            _resume(run, out / "last.pth")
+            _resume(run, out)
         elif out:
             _save(run, out)  # an unwritable folder shows before the work, not after it
         saved, steps = time.monotonic(), run.steps_per_epoch
