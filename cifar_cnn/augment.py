@@ -27,7 +27,7 @@ def normalize(
     std: tuple[float, ...],    # per channel, on the scale 0–1
 ) -> Tensor:                   # N×C×H×W float, around zero
     "Subtract the mean and divide by the standard deviation of each channel."
-    mean, std = (torch.tensor(values, device=images.device, dtype=images.dtype).view(-1, 1, 1) for values in (mean, std))
+    mean, std = (torch.tensor(values).to(images).view(-1, 1, 1) for values in (mean, std))
     return (images - mean).div_(std)
 
 # %% ../nbs/01_augment.ipynb #11522a82
@@ -52,7 +52,8 @@ def warp(
 ) -> Tensor:           # N×C×H×W float; what lies outside the input is 0 (black)
     "Resample every image by its own affine map, with one bilinear interpolation."
     matrices = matrices.to(images)
-    across, down = ((2 * torch.arange(side).to(images) + 1) / side - 1 for side in (images.shape[3], images.shape[2]))
+    height, width = images.shape[2:]
+    across, down = ((2 * torch.arange(side).to(images) + 1) / side - 1 for side in (width, height))
     by_column = (matrices[:, :, 0:1] * across)[:, :, None, :]                     # N×2×1×W
     by_row = (matrices[:, :, 1:2] * down + matrices[:, :, 2:])[:, :, :, None]     # N×2×H×1
     grid = (by_column + by_row).permute(0, 2, 3, 1)   # what `F.affine_grid` computes, in a tenth of its time
@@ -88,7 +89,8 @@ def jitter_colour(
     saturation: Tensor,  # N factors; without effect on grey images
 ) -> Tensor:             # N×C×H×W float in 0–1
     "Scale each image's brightness, then contrast, then saturation, clipping to 0–1 after each."
-    brightness, contrast, saturation = (factor.to(images).view(-1, 1, 1, 1) for factor in (brightness, contrast, saturation))
+    brightness, contrast, saturation = (
+        factor.to(images).view(-1, 1, 1, 1) for factor in (brightness, contrast, saturation))
     images = (images * brightness).clamp(0, 1)
     images = torch.lerp(grey(images).mean((1, 2, 3), keepdim=True), images, contrast).clamp(0, 1)
     return torch.lerp(grey(images), images, saturation).clamp(0, 1)

@@ -28,11 +28,12 @@ def _options(version: Annotated[bool, typer.Option("--version", help="Print the 
         print(f"cifar-cnn {__version__}")
         raise typer.Exit()
 
-# %% ../nbs/cli.ipynb #45dcf57d
-_Root = Annotated[Optional[Path], typer.Option(help="Folder for downloads and caches. (default: $CIFAR_CNN_DATA or the user's cache)")]
+# %% ../nbs/cli.ipynb #aa13f4ed
+_Root = Annotated[Optional[Path], typer.Option(
+    help="Folder for downloads and caches. (default: $CIFAR_CNN_DATA or the user's cache)")]
 _ImageSize = Annotated[int, typer.Option(help="Image folders: bring images to so many pixels square.")]
 _ValidFraction = Annotated[float, typer.Option(help="Share of the training images to validate on.")]
-_SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Image folders: leave unreadable images out, and list them.")]
+_SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Image folders: leave unreadable images out and list them.")]
 _Device = Annotated[Optional[str], typer.Option(help="cpu, cuda or mps. (default: the fastest there is)")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 
@@ -86,12 +87,14 @@ def data(
 # %% ../nbs/cli.ipynb #19251395
 @app.command()
 def train(
-    data: Annotated[Optional[str], typer.Option(help="cifar10, mnist, digits, or an image folder. (default: cifar10)")] = None,
+    data: Annotated[Optional[str], typer.Option(
+        help="cifar10, mnist, digits, or an image folder. (default: cifar10)")] = None,
     recipe: Annotated[Optional[str], typer.Option(help="How to train. (default: report)")] = None,
-    epochs: Annotated[Optional[int], typer.Option(help="At most so many epochs; with --resume, instead of before.")] = None,
+    epochs: Annotated[Optional[int], typer.Option(help="At most so many epochs; may be changed on --resume.")] = None,
     batch_size: Annotated[Optional[int], typer.Option(help="Images per step.")] = None,
     learning_rate: Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Of weights, order, augmentation and the validation draw.")] = None,
+    seed: Annotated[Optional[int], typer.Option(
+        help="Of weights, order, augmentation and the validation draw.")] = None,
     out: Annotated[Optional[Path], typer.Option(help="The run's folder. (default: runs/DATA-RECIPE-TIME)")] = None,
     resume: Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")] = None,
     root: _Root = None,
@@ -109,7 +112,8 @@ def train(
     if resume is not None:
         plan, splits = _resumed(resume, {"data": data, "recipe": recipe, "out": out, **changes}, root)
     else:
-        plan, splits = _planned(data or "cifar10", recipe or "report", changes, root, valid_fraction, image_size, skip_bad)
+        options = {"valid_fraction": valid_fraction, "image_size": image_size, "skip_bad": skip_bad}
+        plan, splits = _planned(recipe or "report", changes, data or "cifar10", root, options)
     out = resume or out or _new_folder(splits, plan)
     _say(f"{splits}\nrecipe {plan.name}: at most {plan.epochs} epochs; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
@@ -119,24 +123,25 @@ def train(
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)
 
-# %% ../nbs/cli.ipynb #3da53ec6
-def _planned(data: str, recipe: str, changes: dict, root, valid_fraction: float, image_size: int, skip_bad: bool):
+# %% ../nbs/cli.ipynb #10ef2601
+def _planned(recipe: str, changes: dict, data: str, root: Path | None, options: dict):
     "Recipe and data of a new run; mistakes in the recipe show before the data are read."
     from cifar_cnn.train import get_recipe
 
     plan = get_recipe(recipe, **changes)
-    return plan, _load(data, root, valid_fraction=valid_fraction, seed=plan.seed, image_size=image_size, skip_bad=skip_bad)
+    return plan, _load(data, root, seed=plan.seed, **options)
 
-# %% ../nbs/cli.ipynb #8f24284a
-def _resumed(folder: Path, given: dict, root):
-    "Recipe and data of a run to resume, as its `last.pth` has them; only the number of epochs may be given anew."
+# %% ../nbs/cli.ipynb #1af50430
+def _resumed(folder: Path, given: dict, root: Path | None):
+    "Recipe and data of a run to resume, as its `last.pth` has them; only the number of epochs may be changed."
     import dataclasses
 
     from cifar_cnn.train import Recipe, RunError, load_run
 
     extra = [name for name, value in given.items() if value is not None and name != "epochs"]
     if extra:
-        raise RunError(f"--resume takes everything from the run in {folder}: leave out --{extra[0].replace('_', '-')}")
+        option = extra[0].replace("_", "-")
+        raise RunError(f"--resume takes everything from the run in {folder}: leave out --{option}")
     checkpoint = load_run(folder)
     plan = Recipe.from_dict(checkpoint.recipe)
     if given.get("epochs") is not None:
@@ -164,17 +169,18 @@ def _report(checkpoint: Path, images, device: str | None, out: Path | None, as_j
         return
     print(evaluation)
     if out is not None:
-        print(f"summary: {out / 'summary.html'}\ncheckpoint: {out / 'best_model.pth'}" if checkpoint == out else f"summary: {out / 'summary.html'}")
+        print(f"summary: {out / 'summary.html'}")
 
 # %% ../nbs/cli.ipynb #2c950812
 @app.command()
 def evaluate(
-    checkpoint: Annotated[Optional[Path], typer.Argument(help="A checkpoint or a run's folder. (default: the one in the package)")] = None,
+    checkpoint: Annotated[Optional[Path], typer.Argument(
+        help="A checkpoint or a run's folder. (default: the one in the package)")] = None,
     data: Annotated[Optional[str], typer.Option(help="What to evaluate on. (default: what it was trained on)")] = None,
     split: Annotated[str, typer.Option(help="test or valid.")] = "test",
     root: _Root = None,
     skip_bad: _SkipBad = False,
-    out: Annotated[Optional[Path], typer.Option(help="Write the numbers, the figures and summary.html to this folder.")] = None,
+    out: Annotated[Optional[Path], typer.Option(help="Write numbers, figures and summary.html to this folder.")] = None,
     device: _Device = None,
     as_json: _Json = False,
 ):
@@ -195,7 +201,8 @@ def evaluate(
 @app.command()
 def predict(
     images: Annotated[list[str], typer.Argument(help="Image files.")],
-    checkpoint: Annotated[Optional[Path], typer.Option(help="A checkpoint or a run's folder. (default: the one in the package)")] = None,
+    checkpoint: Annotated[Optional[Path], typer.Option(
+        help="A checkpoint or a run's folder. (default: the one in the package)")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     device: _Device = None,
     as_json: _Json = False,

@@ -67,8 +67,8 @@ class Splits:
     train: ImageSet
     valid: ImageSet
     test: ImageSet
-    source: str = ""                            # what `load_data` was asked for …
-    options: dict = field(default_factory=dict)  # … and how: `load_data(source, **options)` gives these splits again
+    source: str = ""                             # what `load_data` was asked for …
+    options: dict = field(default_factory=dict)  # … and how: `load_data(source, **options)` gives these again
     skipped: tuple[tuple[str, str], ...] = ()   # (path, reason) of each unreadable image that was left out
 
     @property
@@ -153,7 +153,7 @@ def download(
             "--data digits (ships with scikit-learn, no download) or --data FOLDER (your own images)") from error
     if not check_integrity(part, md5):
         part.unlink()
-        raise DataError(f"{url} arrived with a wrong checksum (expected md5 {md5}) and was deleted: download it again")
+        raise DataError(f"{url} arrived with a wrong checksum (it should be md5 {md5}) and was deleted: try again")
     part.replace(path)
     return path
 
@@ -216,7 +216,7 @@ def decode_image(
     file: str | Path | io.BufferedIOBase,  # a path or an open binary file
     name: str | None = None,               # what to call it in messages; the path, if None
 ) -> Image.Image:                          # mode RGB, upright, first frame if animated
-    "Decode an image file of one of `IMAGE_FORMATS`. Raises `ImageError`, whose message names the file and the reason."
+    "Decode an image file of one of `IMAGE_FORMATS`. Raises `ImageError`, which names the file and the reason."
     name = name or str(file)
     try:
         with Image.open(file, formats=list(IMAGE_FORMATS)) as image:
@@ -232,7 +232,7 @@ def decode_image(
         reason = error.strerror.lower()
     except UnidentifiedImageError:
         reason = "it is empty or not an image of a known format (" + ", ".join(IMAGE_FORMATS) + ")"
-    except Exception as error:  # decoders meet hostile bytes and fail in ways of their own (SyntaxError, struct.error)
+    except Exception as error:  # decoders fail on hostile bytes in ways of their own (SyntaxError, struct.error)
         reason = f"it is damaged ({str(error).strip() or type(error).__name__})"
     raise ImageError(f"cannot read {name}: {reason}")
 
@@ -243,9 +243,10 @@ def list_images(
     "Find the images of each class. Raises `DataError` if a class has none or there are fewer than two classes."
     endings = {ending for endings in IMAGE_FORMATS.values() for ending in endings}
     found = {}
-    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        found[class_folder.name] = sorted(path for path in class_folder.rglob("*") if path.suffix.lower() in endings
-                                          and path.is_file() and not path.name.startswith("."))
+    visible = lambda paths: sorted(path for path in paths if not path.name.startswith("."))
+    for class_folder in visible(path for path in folder.iterdir() if path.is_dir()):
+        found[class_folder.name] = visible(path for path in class_folder.rglob("*")
+                                           if path.suffix.lower() in endings and path.is_file())
         if not found[class_folder.name]:
             raise DataError(f"class folder {class_folder} holds no images ({', '.join(sorted(endings))}): "
                             "add some, or remove the folder")
@@ -266,7 +267,7 @@ def fit_square(
 def decode_images(
     files: Sequence[Path],  # image files
     size: int,              # height and width of the result in pixels
-) -> tuple[Tensor, dict[int, str]]:  # N×3×size×size uint8 (N as `files`), and position → reason of the unreadable ones
+) -> tuple[Tensor, dict[int, str]]:  # N×3×size×size uint8 (N as `files`); position → reason of the unreadable
     "Decode, scale and centre-crop many images, in parallel, with a progress bar."
     def decode(file: Path) -> np.ndarray | str:
         try:
@@ -344,8 +345,8 @@ def load_folder(
 def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
     "Part → class → files. A folder without `train` is all training images. Every part must have the same classes."
     if not folder.is_dir():
-        raise DataNotFoundError(f"there is no folder {folder}: give a folder with one sub-folder of images per class, "
-                                "or one of cifar10, mnist, digits")
+        raise DataNotFoundError(f"there is no folder {folder}: give one that has a sub-folder of images per class, or "
+                                "one of cifar10, mnist, digits")
     if not (folder / "train").is_dir():
         return {"train": list_images(folder)}
     names = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
@@ -391,7 +392,7 @@ def _assemble(files: dict[str, dict[str, list[Path]]], decoded: dict) -> dict[st
 
 # %% ../nbs/00_data.ipynb #3b027874
 def load_cifar10(
-    root: Path,              # holds, or will hold, the official archive, its unpacked folder, or `cifar10/{train,test}/`
+    root: Path,              # holds the official archive, its folder, or `cifar10/{train,test}/`; or gets the first
     skip_bad: bool = False,  # as for `load_folder`, where the images are read from `cifar10/`
 ) -> tuple[dict[str, ImageSet], tuple[tuple[str, str], ...]]:  # as `load_folder`
     "Read CIFAR-10 (Krizhevsky, 2009) from what is under `root`, or download it."
@@ -447,12 +448,12 @@ def read_digits() -> ImageSet:  # 1,797 images of 1×8×8
 def load_data(
     source: str | Path = "cifar10",    # "cifar10", "mnist", "digits", or the path of an image folder
     root: str | Path | None = None,    # where downloads and caches live; None for `data_root()`
-    valid_fraction: float = 0.1,       # the share of the training images to validate on, where the source has no such part
+    valid_fraction: float = 0.1,       # the share of the training images to validate on, if there is no such part
     seed: int = 0,                     # of the validation draw; the test split does not depend on it
     image_size: int = 32,              # of image folders: the side in pixels that images are brought to
-    skip_bad: bool = False,            # of image folders: leave unreadable images out instead of raising `DataError`
+    skip_bad: bool = False,            # of image folders: leave unreadable images out instead of raising an error
 ) -> Splits:
-    "Load a data set, decoded and split; whatever has no test part of its own gives a fixed fifth of each class to it."
+    "Load a data set, decoded and split; where there is no test part, a fixed fifth of each class becomes it."
     if not 0 < valid_fraction < 1:
         raise DataError(f"valid_fraction is {valid_fraction}: it must be between 0 and 1 (0.1 is usual)")
     if str(source) not in ("cifar10", "mnist", "digits"):
@@ -488,7 +489,8 @@ def plot_class_counts(
     "Bars of images per class, one hatch per part."
     ax = ax or plt.subplots(figsize=(8, 3.5), layout="constrained")[1]
     left = np.zeros(len(splits.classes))
-    for name, part, hatch in (("train", splits.train, ""), ("valid", splits.valid, "//"), ("test", splits.test, "..")):
+    for name, hatch in (("train", ""), ("valid", "//"), ("test", "..")):
+        part = getattr(splits, name)
         counts = np.array(list(part.counts().values()))
         ax.barh(splits.classes, counts, left=left, hatch=hatch, edgecolor="white", label=f"{name} ({len(part):,})")
         left += counts
@@ -505,7 +507,8 @@ def show_image(
 ) -> Axes:
     "Draw one image without axes."
     ax = ax or plt.subplots(figsize=(2, 2))[1]
-    ax.imshow(image.permute(1, 2, 0).squeeze(-1), cmap="gray", vmin=0, vmax=255 if image.dtype == torch.uint8 else 1)
+    white = 255 if image.dtype == torch.uint8 else 1
+    ax.imshow(image.permute(1, 2, 0).squeeze(-1), cmap="gray", vmin=0, vmax=white)
     ax.set_title(title)
     ax.axis("off")
     return ax
@@ -518,8 +521,9 @@ def plot_examples(
 ) -> Figure:
     "A grid of random examples, one row per class."
     generator = torch.Generator().manual_seed(seed)
-    figure, grid = plt.subplots(len(images.classes), per_class, figsize=(per_class * 0.8, len(images.classes) * 0.8),
-                                squeeze=False, layout="constrained")
+    rows = len(images.classes)
+    figure, grid = plt.subplots(rows, per_class, figsize=(0.8 * per_class, 0.8 * rows), squeeze=False,
+                                layout="constrained")
     for label, (name, row) in enumerate(zip(images.classes, grid)):
         members = (images.labels == label).nonzero().flatten()
         members = members[torch.randperm(len(members), generator=generator)[:per_class]]
@@ -534,8 +538,9 @@ def plot_examples(
 def channel_statistics(
     images: Tensor,  # N×C×H×W uint8
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:  # mean and standard deviation per channel, on the scale 0–1
-    "Mean and standard deviation of each channel over all pixels, exact (from a histogram, so it needs no float copy)."
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)]).double()
+    "Mean and standard deviation of each channel over all pixels, exact: from counts, without a float copy."
+    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
+    counts = counts.double()
     shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256).double() / 255
     mean = shares @ values
     std = (shares @ values**2 - mean**2).sqrt()
@@ -548,8 +553,8 @@ def plot_pixel_histogram(
 ) -> Axes:
     "The share of pixels at each value, one line per channel."
     ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
-    styles = [("red", "C3", "-"), ("green", "C2", "--"), ("blue", "C0", ":")] if images.shape[1] == 3 else [("grey", "C7", "-")]
-    for channel, (name, colour, line) in zip(images.unbind(1), styles):
+    colour_styles, grey_style = [("red", "C3", "-"), ("green", "C2", "--"), ("blue", "C0", ":")], [("grey", "C7", "-")]
+    for channel, (name, colour, line) in zip(images.unbind(1), colour_styles if images.shape[1] == 3 else grey_style):
         shares = torch.bincount(channel.flatten(), minlength=256) / channel.numel()
         ax.plot(100 * shares, color=colour, linestyle=line, label=name)
     ax.set(xlabel="pixel value (0–255)", ylabel="% of pixels", title="Pixel values by channel")
@@ -563,7 +568,8 @@ def plot_class_means(
     "The mean image of every class."
     columns = min(len(images.classes), 5)
     rows = -(-len(images.classes) // columns)
-    figure, grid = plt.subplots(rows, columns, figsize=(1.6 * columns, 1.8 * rows), squeeze=False, layout="constrained")
+    size = (1.6 * columns, 1.8 * rows)
+    figure, grid = plt.subplots(rows, columns, figsize=size, squeeze=False, layout="constrained")
     for ax in grid.flat:
         ax.axis("off")
     for label, (name, ax) in enumerate(zip(images.classes, grid.flat)):
@@ -578,7 +584,8 @@ def save_figures(
     "Write class counts, examples, pixel values and class means as PNG files. Raises `SaveError`."
     folder = make_folder(folder)
     figures = {"class_counts": plot_class_counts(splits).figure, "examples": plot_examples(splits.train),
-               "pixels": plot_pixel_histogram(splits.train.images).figure, "class_means": plot_class_means(splits.train)}
+               "pixels": plot_pixel_histogram(splits.train.images).figure,
+               "class_means": plot_class_means(splits.train)}
     for name, figure in figures.items():
         figure.savefig(buffer := io.BytesIO(), format="png", dpi=110)
         plt.close(figure)

@@ -59,7 +59,8 @@ class Evaluation:
 
     def __repr__(self) -> str:
         low, high = accuracy_interval(self.correct)
-        return f"Evaluation({self.accuracy:.2%} of {len(self.labels):,} images right; 95% interval {low:.2%}–{high:.2%})"
+        right = f"{self.accuracy:.2%} of {len(self.labels):,} images right"
+        return f"Evaluation({right}; 95% interval {low:.2%}–{high:.2%})"
 
 # %% ../nbs/04_evaluate.ipynb #e3a2156f
 def accuracy_interval(
@@ -80,10 +81,11 @@ def evaluate(
     if list(images.classes) != checkpoint.classes:
         raise CheckpointError(f"the checkpoint knows the classes {', '.join(checkpoint.classes)}, but the data have "
                               f"{', '.join(images.classes)}: evaluate it on data like those it was trained on")
-    expected = tuple(checkpoint.model_arguments[name] for name in ("in_channels", "image_size", "image_size"))
-    if tuple(images.images.shape[1:]) != expected:
-        raise CheckpointError(f"the checkpoint takes images of {'×'.join(map(str, expected))}, but the data are "
-                              f"{'×'.join(map(str, images.images.shape[1:]))}: load them with --image-size {expected[1]}")
+    expected = [checkpoint.model_arguments[name] for name in ("in_channels", "image_size", "image_size")]
+    if list(images.images.shape[1:]) != expected:
+        takes, given = ("×".join(map(str, shape)) for shape in (expected, images.images.shape[1:]))
+        raise CheckpointError(f"the checkpoint takes images of {takes}, but the data are {given}: evaluate it on data "
+                              "like those it was trained on")
     model = checkpoint.build_model().to(choose_device(device))
     logits = predict_logits(model, images.images, checkpoint.mean, checkpoint.std)
     return Evaluation(images.labels, logits.softmax(1), images.classes)
@@ -95,7 +97,8 @@ def class_report(
     "Precision, recall and F1 of every class (scikit-learn)."
     precision, recall, f1, support = precision_recall_fscore_support(
         evaluation.labels, evaluation.predictions, labels=range(len(evaluation.classes)), zero_division=0)
-    return pd.DataFrame({"precision": precision, "recall": recall, "F1": f1, "images": support}, index=evaluation.classes)
+    columns = {"precision": precision, "recall": recall, "F1": f1, "images": support}
+    return pd.DataFrame(columns, index=evaluation.classes)
 
 # %% ../nbs/04_evaluate.ipynb #b4eee503
 def plot_class_report(
@@ -182,8 +185,8 @@ def calibration(
 ) -> pd.DataFrame:   # one row per bin that has images: confidence and accuracy (means, 0–1), images
     "Mean confidence against accuracy, by bins of confidence."
     position = (evaluation.confidences.double() * bins).long().clamp(max=bins - 1)
-    table = pd.DataFrame({"bin": position, "confidence": evaluation.confidences.double(), "accuracy": evaluation.correct.double()})
-    grouped = table.groupby("bin")
+    grouped = pd.DataFrame({"bin": position, "confidence": evaluation.confidences.double(),
+                            "accuracy": evaluation.correct.double()}).groupby("bin")
     return grouped[["confidence", "accuracy"]].mean().assign(images=grouped.size())
 
 # %% ../nbs/04_evaluate.ipynb #f58b2967
@@ -245,22 +248,42 @@ def figures(
         "calibration": plot_reliability(evaluation).figure,
         "mistakes": plot_mistakes(evaluation, images)}
 
+# %% ../nbs/04_evaluate.ipynb #879e3ded
+_PAGE = """<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width">
+<title>{title}</title>
+<style>
+body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
+th {{ text-align: left; padding-right: 2em; vertical-align: top }}
+img {{ max-width: 100% }}
+</style>
+<h1>{headline}</h1>
+<table>
+{rows}
+</table>
+{images}
+</html>
+"""
+
 # %% ../nbs/04_evaluate.ipynb #2ddcc863
 def _page(summary: dict, pictures: dict[str, bytes]) -> str:
     "The summary as one HTML page."
     low, high = summary["test_accuracy_95_interval"]
-    facts = {"Test accuracy": f"{summary['test_accuracy']:.2%} of {summary['test_images']:,} images (95% interval {low:.2%}–{high:.2%})",
+    facts = {"Test accuracy": f"{summary['test_accuracy']:.2%} (95% interval {low:.2%}–{high:.2%})",
+             "Test images": f"{summary['test_images']:,}",
              "Validation accuracy": f"{summary['valid_accuracy']:.2%}",
              "Calibration error": f"{100 * summary['calibration_error']:.2f} points",
              "Data": summary["data"], "Network": f"{summary['model']}, {summary['parameters']:,} parameters",
-             "Training": f"recipe {summary['recipe']}, {summary['epochs']} epochs, {summary['training_seconds'] / 60:.1f} minutes",
+             "Training": f"{summary['epochs']} epochs by the recipe {summary['recipe']}",
+             "Training time": f"{summary['training_seconds'] / 60:.1f} minutes",
              "Machine": ", ".join(f"{name} {value}" for name, value in summary["environment"].items())}
-    rows = "".join(f"<tr><th>{html.escape(name)}</th><td>{html.escape(str(value))}</td></tr>" for name, value in facts.items())
-    images = "".join(f'<h2>{name.replace("_", " ")}</h2><img alt="{name.replace("_", " ")}" '
-                     f'src="data:image/png;base64,{base64.b64encode(png).decode()}">' for name, png in pictures.items())
-    style = "body{font:16px sans-serif;max-width:60em;margin:2em auto;padding:0 1em}th{text-align:left;padding-right:2em}img{max-width:100%}"
-    return (f'<!doctype html><html lang="en"><meta charset="utf-8"><title>cifar_cnn: {html.escape(summary["data"])}</title>'
-            f"<style>{style}</style><h1>{summary['test_accuracy']:.2%} on the test images</h1><table>{rows}</table>{images}</html>")
+    rows = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in facts.items()]
+    images = [f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+              for name, png in pictures.items()]
+    return _PAGE.format(title=html.escape(f"cifar_cnn: {summary['data']}"), rows="\n".join(rows),
+                        headline=f"{summary['test_accuracy']:.2%} on the test images", images="\n".join(images))
 
 # %% ../nbs/04_evaluate.ipynb #59c0831a
 def save_report(

@@ -34,7 +34,8 @@ def dense_block(
     dropout: float,  # the share of outputs that is silenced in training, 0–1
 ) -> nn.Sequential:  # N×in_features → N×out_features
     "A dense layer with batch norm, ReLU and dropout."
-    return nn.Sequential(nn.Linear(in_features, out_features), nn.BatchNorm1d(out_features), nn.ReLU(), nn.Dropout(dropout))
+    return nn.Sequential(
+        nn.Linear(in_features, out_features), nn.BatchNorm1d(out_features), nn.ReLU(), nn.Dropout(dropout))
 
 # %% ../nbs/02_model.ipynb #580922b6
 class ModelError(ValueError):
@@ -56,7 +57,7 @@ class CifarCNN(nn.Sequential):
     ):
         side = image_size // 2 ** len(widths)
         if side < 1:
-            raise ModelError(f"image_size is {image_size}: {len(widths)} poolings need at least {2 ** len(widths)} pixels")
+            raise ModelError(f"image_size is {image_size}: {len(widths)} poolings need {2 ** len(widths)} pixels or more")
         channels, features = (in_channels, *widths), (widths[-1] * side * side, *hidden)
         super().__init__(
             *[conv_block(a, b, conv_dropout) for a, b in zip(channels, channels[1:])],
@@ -69,8 +70,8 @@ def count_parameters(model: nn.Module) -> int:
     "The number of trainable parameters."
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
-# %% ../nbs/02_model.ipynb #93312a47
-MODELS = {"cifar_cnn": CifarCNN}  # name → class or function that takes num_classes, in_channels, image_size and its own
+# %% ../nbs/02_model.ipynb #27f910ce
+MODELS = {"cifar_cnn": CifarCNN}  # name → what takes num_classes, in_channels, image_size and arguments of its own
 
 # %% ../nbs/02_model.ipynb #3d3fc238
 def build_model(
@@ -141,10 +142,10 @@ def plot_dimensions(
     layers = table[table.parameters > 0].iloc[::-1]
     labels = [f"{row.layer}  {'×'.join(map(str, row.output))}" for row in layers.itertuples()]
     figure, axes = plt.subplots(1, 2, figsize=(10, 0.32 * len(layers) + 1.2), sharey=True, layout="constrained")
-    for ax, column, hatch in zip(axes, ("parameters", "multiply_adds"), ("", "//")):
-        bars = ax.barh(range(len(layers)), layers[column], hatch=hatch, edgecolor="white", color=f"C{column != 'parameters':d}")
+    shown = (("parameters", "parameters", "C0", ""), ("multiply_adds", "multiply-adds per image", "C1", "//"))
+    for ax, (column, label, colour, hatch) in zip(axes, shown):
+        bars = ax.barh(range(len(layers)), layers[column], hatch=hatch, edgecolor="white", color=colour)
         ax.bar_label(bars, [f"{value:,}" if value else "" for value in layers[column]], padding=3, fontsize=8)
-        ax.set(title=f"{column.replace('_', '-')}: {table[column].sum():,}", xlabel=f"{column.replace('_', '-')} per image"
-               if column == "multiply_adds" else column, xlim=(0, 1.25 * layers[column].max()))
+        ax.set(title=f"{label}: {table[column].sum():,}", xlabel=label, xlim=(0, 1.25 * layers[column].max()))
     axes[0].set_yticks(range(len(layers)), labels)
     return figure

@@ -39,7 +39,8 @@ def read_image(
         return to_rgb(image)
     if isinstance(image, np.ndarray):
         return to_rgb(Image.fromarray(_array_to_bytes(image)))
-    raise ImageError(f"cannot read {name or 'the image'}: it is a {type(image).__name__}, not a path, bytes, a PIL image or an array")
+    raise ImageError(f"cannot read {name or 'the image'}: it is a {type(image).__name__}, but must be a path, bytes, a PIL "
+                     "image or an array")
 
 # %% ../nbs/05_predict.ipynb #c790ccd6
 def _array_to_bytes(array: np.ndarray) -> np.ndarray:
@@ -47,14 +48,15 @@ def _array_to_bytes(array: np.ndarray) -> np.ndarray:
     if array.ndim == 3 and array.shape[2] == 1:
         array = array[:, :, 0]
     if array.size == 0 or not (array.ndim == 2 or array.ndim == 3 and array.shape[2] in (3, 4)):
-        raise ImageError(f"cannot read an array of shape {array.shape}: it must be height × width (× 1, 3 or 4 channels)")
+        raise ImageError(f"cannot read an array of shape {array.shape}: it must be height × width (× 1, 3 or 4)")
     if array.dtype == np.uint8:
         return array
     if array.dtype.kind in "iu" and array.min() >= 0 and array.max() <= 255:
         return array.astype(np.uint8)
     if array.dtype.kind == "f" and np.isfinite(array).all() and array.min() >= 0 and array.max() <= 1:
         return np.round(array * 255).astype(np.uint8)
-    raise ImageError(f"cannot read an array of {array.dtype}: its values must be 0–255 (integers) or 0–1 (floating point, no NaN)")
+    raise ImageError(f"cannot read an array of {array.dtype}: its values must be 0–255 (integers) or 0–1 (floating point), "
+                     "without NaN")
 
 # %% ../nbs/05_predict.ipynb #bc204856
 @dataclass(frozen=True)
@@ -121,9 +123,10 @@ def prediction_html(
 ) -> str:
     "The answer as HTML: the top classes in words, then a bar with a number for every class."
     top = ", ".join(f"{html.escape(name)} {probability:.1%}" for name, probability in prediction.top)
+    label, track = "text-align:right;font-weight:normal;padding-right:.6em", "height:.9em;background:#2171b5;min-width:1px"
     rows = "".join(
-        f'<tr><th scope="row" style="text-align:right;font-weight:normal;padding-right:.6em">{html.escape(name)}</th>'
-        f'<td style="width:60%"><div style="width:{100 * probability:.1f}%;height:.9em;background:#2171b5;min-width:1px"></div></td>'
+        f'<tr><th scope="row" style="{label}">{html.escape(name)}</th>'
+        f'<td style="width:60%"><div style="width:{100 * probability:.1f}%;{track}"></div></td>'
         f'<td style="text-align:right">{probability:.1%}</td></tr>'
         for name, probability in prediction.probabilities.items())
     return (f'<p><b style="font-size:1.3em">{html.escape(prediction.label)}</b> ({top})</p>'
@@ -131,8 +134,9 @@ def prediction_html(
 
 # %% ../nbs/05_predict.ipynb #467a86ab
 UPLOAD_LIMIT = 10  # MB, of the connection between page and kernel in a Jupyter server with default settings
-UPLOAD_HINT = (f"Any picture of up to {UPLOAD_LIMIT} MB. A larger upload is dropped by Jupyter without a word: make the picture "
-               "smaller, or start Jupyter with --ServerApp.tornado_settings='{\"websocket_max_message_size\": 100000000}'.")
+UPLOAD_HINT = (f"Any picture of up to {UPLOAD_LIMIT} MB. A larger upload is dropped by Jupyter without a word: make the "
+               "picture smaller, or start Jupyter with "
+               "--ServerApp.tornado_settings='{\"websocket_max_message_size\": 100000000}'.")
 
 # %% ../nbs/05_predict.ipynb #1b584bce
 class PredictorWidget(widgets.VBox):
@@ -146,19 +150,12 @@ class PredictorWidget(widgets.VBox):
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Choose an image",
                                          layout=widgets.Layout(width="auto"))
         self.message = widgets.HTML(f"<p>{html.escape(UPLOAD_HINT)}</p>")
-        self.picture = widgets.Image(layout=widgets.Layout(max_width="200px", max_height="200px", object_fit="contain"))
+        self.picture = widgets.Image(layout=widgets.Layout(max_width="200px", max_height="200px"))
         self.seen = widgets.Image(layout=widgets.Layout(width="128px", height="128px"))
-        self.seen.add_class("cifar-cnn-pixels")
         self.answer = widgets.HTML()
-        figures = widgets.HBox([self._captioned("your image", self.picture), self._captioned("as the network sees it", self.seen)],
-                               layout=widgets.Layout(flex_flow="row wrap"))
-        self.result = widgets.VBox([figures, self.answer], layout=widgets.Layout(display="none"))
+        self.result = _result_layout(self.picture, self.seen, self.answer)
         super().__init__([self.upload, self.message, self.result], layout=widgets.Layout(max_width="40em"))
         self.upload.observe(self.on_upload, names="value")
-
-    @staticmethod
-    def _captioned(caption: str, picture: widgets.Image) -> widgets.VBox:
-        return widgets.VBox([widgets.HTML(f"<p>{caption}</p>"), picture])
 
     def on_upload(self, change: dict) -> None:
         "Called by ipywidgets when a file has arrived."
@@ -171,7 +168,7 @@ class PredictorWidget(widgets.VBox):
         content: bytes,  # of an image file
         name: str,       # the file's name
     ) -> None:
-        "Classify an image and show the answer; a file that cannot be read gives a sentence, and the next one is welcome."
+        "Classify an image and show the answer; one that cannot be read gives a sentence, and the next is welcome."
         try:
             seen = self.predictor.prepare(content, name)
             upright = read_image(content, name)
@@ -184,6 +181,14 @@ class PredictorWidget(widgets.VBox):
         self.answer.value = prediction_html(self.predictor.classify([seen])[0])
         self.message.value = f'<p role="status">{html.escape(name)}</p>'
         self.result.layout.display = ""
+
+# %% ../nbs/05_predict.ipynb #3a52d54a
+def _result_layout(picture: widgets.Image, seen: widgets.Image, answer: widgets.HTML) -> widgets.VBox:
+    "The two pictures side by side with captions, and the answer below; hidden until there is one."
+    captioned = [widgets.VBox([widgets.HTML(f"<p>{caption}</p>"), image])
+                 for caption, image in (("your image", picture), ("as the network sees it", seen))]
+    pictures = widgets.HBox(captioned, layout=widgets.Layout(flex_flow="row wrap"))
+    return widgets.VBox([pictures, answer], layout=widgets.Layout(display="none"))
 
 # %% ../nbs/05_predict.ipynb #4a8cace3
 def _as_png(image: Image.Image) -> bytes:

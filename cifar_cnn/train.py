@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['OPTIMIZERS', 'RECIPES', 'FORMAT', 'RecipeError', 'Recipe', 'get_recipe', 'EarlyStopping', 'History', 'plot_history',
            'LiveCurves', 'RunError', 'choose_device', 'choose_precision', 'describe_environment', 'predict_logits',
-           'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run', 'train_step', 'end_epoch', 'run_state',
-           'restore_run', 'make_checkpoint', 'load_run', 'fit']
+           'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run', 'steps_per_epoch', 'train_step', 'end_epoch',
+           'run_state', 'restore_run', 'make_checkpoint', 'load_run', 'fit']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -142,8 +142,9 @@ def plot_history(
     for ax, measure, factor in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
         ax.plot(table.index, factor * table[f"train_{measure}"], "--", label="training (augmented, with dropout)")
         ax.plot(table.index, factor * table[f"valid_{measure}"], "-", label="validation")
-        ax.plot(history.best["epoch"], factor * history.best[f"valid_{measure}"], "*", color="black", markersize=11,
-                markeredgecolor="white", label=f"best epoch: {history.best['epoch']}")
+        best = history.best["epoch"]
+        ax.plot(best, factor * history.best[f"valid_{measure}"], "*", color="black", markersize=11,
+                markeredgecolor="white", label=f"best epoch: {best}")
         ax.set(xlabel="epoch", ylabel=f"{measure} in %" if factor == 100 else "cross-entropy", title=measure)
         ax.xaxis.get_major_locator().set_params(integer=True)
     axes[1].legend(loc="lower right", fontsize=8)
@@ -189,7 +190,8 @@ def choose_precision(device: torch.device) -> str:  # "bf16" or "fp32"
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
-        native = device.type == "cpu" and (torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported())
+        has_instructions = torch.cpu._is_avx512_bf16_supported() or torch.cpu._is_amx_tile_supported()
+        native = device.type == "cpu" and has_instructions
     return "bf16" if native else "fp32"
 
 # %% ../nbs/03_train.ipynb #8b638fae
@@ -199,8 +201,8 @@ def describe_environment(device: torch.device, precision: str) -> dict[str, str]
     if device.type == "cuda":
         processor = torch.cuda.get_device_name(device)
     elif cpuinfo.exists():
-        names = [line.split(":", 1)[1].strip() for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
-        processor = names[0] if names else processor
+        names = [line for line in cpuinfo.read_text().splitlines() if line.startswith("model name")]
+        processor = names[0].split(":", 1)[1].strip() if names else processor
     return {"torch": str(torch.__version__), "device": device.type, "precision": precision,
             "threads": str(torch.get_num_threads()), "processor": processor}
 
@@ -254,7 +256,7 @@ class Checkpoint:
     epoch: int                # the finished epochs
     accuracy: float           # on the validation images, 0–1
     history: list[dict]       # rows of `History`
-    data: dict                # source, sizes and fingerprint of the training data
+    data: dict                # source, options and fingerprint: which images it was trained on
     environment: dict         # torch's version, device, precision, threads, processor
     weights: dict             # the network's state_dict
     training: dict | None = None  # in `last.pth` only: what resuming needs
@@ -266,7 +268,8 @@ class Checkpoint:
             model = build_model(self.model, **self.model_arguments)
             model.load_state_dict(self.weights)
         except (ModelError, RuntimeError, TypeError) as error:
-            raise CheckpointError(f"the checkpoint's weights do not fit its network: {str(error).splitlines()[0]}") from error
+            reason = str(error).splitlines()[0]
+            raise CheckpointError(f"the checkpoint's weights do not fit its network: {reason}") from error
         return model.to(memory_format=torch.channels_last).eval()
 
     def save(self, path: str | Path) -> None:
@@ -275,14 +278,14 @@ class Checkpoint:
 
 # %% ../nbs/03_train.ipynb #965274c8
 def load_checkpoint(
-    path: str | Path | None = None,  # a checkpoint, or a run's folder for its best one; None for the one in the package
+    path: str | Path | None = None,  # a checkpoint, or a run's folder (its best); None for the one in the package
 ) -> Checkpoint:
     "Read a checkpoint, without running any code that it may hold. Raises `CheckpointError`."
     path = Path(path or resources.files("cifar_cnn") / "pretrained" / "report.pth")
     if path.is_dir() and (path / "best_model.pth").exists():
         path = path / "best_model.pth"
     if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}: train one with cifar-cnn train, or give the path of one")
+        raise CheckpointError(f"there is no checkpoint {path}: give the path of one, or train one (cifar-cnn train)")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
@@ -301,7 +304,8 @@ def _checked(content: object, path: Path) -> Checkpoint:
                               "install the version that wrote it, or train again")
     required = {f.name for f in dataclasses.fields(Checkpoint)} - {"training"}
     if version is None or not required <= set(content):
-        raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint of cifar_cnn: use one that cifar-cnn train wrote")
+        raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint of cifar_cnn: use one that "
+                              "cifar-cnn train wrote")
     return Checkpoint(**{name: content[name] for name in required | ({"training"} & set(content))})
 
 # %% ../nbs/03_train.ipynb #2e88ca58
@@ -317,23 +321,20 @@ class Run:
     ):
         self.recipe, self.device, self.precision, self.splits = recipe, device, precision, splits
         self.images, self.labels = splits.train.images.to(device), splits.train.labels.to(device)
+        self.mean, self.std = _normalization(recipe, splits.train.images)
         channels, height, width = splits.train.images.shape[1:]
-        half = ([0.5] * channels,) * 2
-        self.mean, self.std = half if recipe.normalization == "half" else channel_statistics(splits.train.images)
         self.model_arguments = {"num_classes": len(splits.classes), "in_channels": channels,
                                 "image_size": min(height, width), **recipe.model_arguments}
-        self.data = {"source": splits.source, "options": splits.options, "fingerprint": splits.fingerprint()}
         torch.manual_seed(recipe.seed)
-        model = build_model(recipe.model, **self.model_arguments)
-        self.model = model.to(device, memory_format=torch.channels_last)
+        self.model = build_model(recipe.model, **self.model_arguments).to(device, memory_format=torch.channels_last)
         self.optimizer = OPTIMIZERS[recipe.optimizer](
             self.model.parameters(), recipe.learning_rate, weight_decay=recipe.weight_decay)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=recipe.plateau_factor, patience=recipe.plateau_patience)
-        self.stopping = EarlyStopping(recipe.patience)
-        self.history, self.best_weights = History(), None
+        self.stopping, self.history, self.best_weights = EarlyStopping(recipe.patience), History(), None
         self.generator = torch.Generator().manual_seed(recipe.seed)   # shuffling and augmentation
         self.environment = describe_environment(device, precision)
+        self.fingerprint = splits.fingerprint()
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
@@ -343,13 +344,20 @@ class Run:
         self.totals = torch.zeros(2, device=self.device)              # summed loss, correct answers
 
     @property
-    def steps_per_epoch(self) -> int:
-        whole, rest = divmod(len(self.order), self.recipe.batch_size)
-        return whole + (rest > 1)  # batch norm needs two images: a last batch of one is left out
-
-    @property
     def finished(self) -> bool:
         return self.stopping.should_stop or len(self.history) >= self.recipe.epochs
+
+# %% ../nbs/03_train.ipynb #e445a0dd
+def _normalization(recipe: Recipe, images: Tensor) -> tuple[Sequence[float], Sequence[float]]:
+    "Mean and standard deviation per channel, as the recipe asks."
+    half = [0.5] * images.shape[1]
+    return (half, half) if recipe.normalization == "half" else channel_statistics(images)
+
+# %% ../nbs/03_train.ipynb #691a8147
+def steps_per_epoch(run: Run) -> int:
+    "Batches in an epoch. Batch norm needs at least two images, so a last batch of one is left out."
+    whole, rest = divmod(len(run.order), run.recipe.batch_size)
+    return whole + (rest > 1)
 
 # %% ../nbs/03_train.ipynb #ce72d7c8
 def train_step(run: Run) -> None:
@@ -373,7 +381,7 @@ def train_step(run: Run) -> None:
 def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     "Validate, write history, adjust the learning rate, and begin the next epoch. Raises `RunError` if it diverged."
     start, valid = time.perf_counter(), run.splits.valid
-    seen = min(run.steps_per_epoch * run.recipe.batch_size, len(run.order))
+    seen = min(steps_per_epoch(run) * run.recipe.batch_size, len(run.order))
     train_loss, train_accuracy = (run.totals / seen).tolist()
     learning_rate = run.optimizer.param_groups[0]["lr"]
     if not math.isfinite(train_loss):
@@ -426,7 +434,8 @@ def make_checkpoint(
     return Checkpoint(
         model=run.recipe.model, model_arguments=run.model_arguments, classes=list(run.splits.classes),
         mean=list(run.mean), std=list(run.std), recipe=dataclasses.asdict(run.recipe),
-        epoch=len(run.history), accuracy=accuracy, history=run.history.rows, data=run.data,
+        epoch=len(run.history), accuracy=accuracy, history=run.history.rows,
+        data={"source": run.splits.source, "options": run.splits.options, "fingerprint": run.fingerprint},
         environment=run.environment, weights=run.best_weights if best else run.model.state_dict(),
         training=None if best else run_state(run))
 
@@ -454,8 +463,8 @@ def _stop_request() -> Iterator[threading.Event]:
 @contextmanager
 def _own_random_state(device: torch.device) -> Iterator[None]:
     "Whatever is drawn inside leaves the caller's random numbers as they were."
-    on_cpu = device.type == "cpu"
-    with torch.random.fork_rng([] if on_cpu else [device.index or 0], device_type="cuda" if on_cpu else device.type):
+    devices, kind = ([], "cuda") if device.type == "cpu" else ([device.index or 0], device.type)
+    with torch.random.fork_rng(devices, device_type=kind):  # the CPU's state is kept in any case
         yield
 
 # %% ../nbs/03_train.ipynb #8c96a41f
@@ -480,18 +489,18 @@ def _open_folder(out: Path) -> None:
 
 # %% ../nbs/03_train.ipynb #7a744c3e
 def _resume(run: Run, folder: Path) -> None:
-    "Load the folder's `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
+    "Load `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
     checkpoint = load_run(folder)
     for leftover in folder.glob("*.tmp"):  # the process was killed while it was saving
         leftover.unlink()
     before, now = checkpoint.recipe, dataclasses.asdict(run.recipe)
     for name in sorted(now.keys() - {"epochs"}):  # training longer than planned is allowed
         if before.get(name) != now[name]:
-            raise RunError(f"the run in {folder} has {name} = {before.get(name)!r}, not {now[name]!r}: resume it with its "
-                           "own recipe, or start another run in another folder")
-    if checkpoint.data["fingerprint"] != run.data["fingerprint"]:
-        raise RunError(f"the run in {folder} was started with other images, or another split of {checkpoint.data['source']}: "
-                       "resume it with the same data")
+            raise RunError(f"the run in {folder} has {name} = {before.get(name)!r}, not {now[name]!r}: resume it "
+                           "with its own recipe, or start another run in another folder")
+    if checkpoint.data["fingerprint"] != run.fingerprint:
+        raise RunError(f"the run in {folder} was started with other images, or another split, of "
+                       f"{checkpoint.data['source']}: resume it with the same data")
     run.precision = run.environment["precision"] = checkpoint.environment["precision"]
     for name, value in run.environment.items():
         if value != checkpoint.environment.get(name):
@@ -501,7 +510,7 @@ def _resume(run: Run, folder: Path) -> None:
 
 # %% ../nbs/03_train.ipynb #e6a43ca5
 def _save(run: Run, out: Path, best: bool = False) -> None:
-    "Write `last.pth`, after `best_model.pth` if that changed: a crash between the two repeats an epoch and loses nothing."
+    "Write `best_model.pth` if it changed, then `last.pth`: a crash between the two repeats work and loses none."
     if best:
         make_checkpoint(run).save(out / "best_model.pth")
     make_checkpoint(run, best=False).save(out / "last.pth")
@@ -511,15 +520,16 @@ def _epoch_line(run: Run, improved: bool) -> str:
     "For example: epoch  3/80  train 1.2345 54.21%  valid 1.0123 63.40% *  25.1 s, at most 32 min left"
     row, table = run.history.rows[-1], run.history.to_frame()
     left = (run.recipe.epochs - len(run.history)) * table.seconds.median()
+    time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
     return (f"epoch {row['epoch']:2}/{run.recipe.epochs}  train {row['train_loss']:.4f} {row['train_accuracy']:7.2%}  "
-            f"valid {row['valid_loss']:.4f} {row['valid_accuracy']:7.2%} {'*' if improved else ' '}  {row['seconds']:.1f} s, "
-            + (f"at most {left / 60:.0f} min left" if left >= 90 else f"at most {left:.0f} s left"))
+            f"valid {row['valid_loss']:.4f} {row['valid_accuracy']:7.2%} {'*' if improved else ' '}  "
+            f"{row['seconds']:.1f} s, at most {time_left} left")
 
 # %% ../nbs/03_train.ipynb #15c55171
 def fit(
     splits: Splits,
     recipe: Recipe,
-    out: str | Path | None = None,      # folder for `best_model.pth` and `last.pth`; None keeps the run in memory only
+    out: str | Path | None = None,      # folder for `best_model.pth` and `last.pth`; None keeps the run in memory
     resume: bool = False,               # go on with the run in `out`, exactly
     device: str | None = None,          # as for `choose_device`
     on_epoch: Callable[[History], None] | None = None,  # called after each epoch, such as `LiveCurves()`
@@ -535,7 +545,7 @@ def fit(
             _resume(run, out)
         elif out:
             _save(run, out)  # an unwritable folder shows before the work, not after it
-        saved, steps = time.monotonic(), run.steps_per_epoch
+        saved, steps = time.monotonic(), steps_per_epoch(run)
         with progress_bar(desc=recipe.name, total=recipe.epochs * steps, initial=len(run.history) * steps + run.step,
                           unit=" batches") as bar:
             while not (run.finished or stop.is_set()):
