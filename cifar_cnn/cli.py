@@ -10,6 +10,7 @@ import contextlib
 import json
 import os
 import sys
+import warnings
 from pathlib import Path
 from typing import Annotated, Optional
 
@@ -262,6 +263,7 @@ def _exit_code(error: Exception) -> int:
 # %% ../nbs/cli.ipynb #5c5ea7ce
 def main() -> None:
     "The program `cifar-cnn`."
+    warnings.showwarning = lambda message, *_: _say(f"cifar-cnn: {message}")  # a sentence, without its source line
     try:
         app()
     except BrokenPipeError:  # `cifar-cnn … | head` has seen enough

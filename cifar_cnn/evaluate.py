@@ -137,6 +137,7 @@ def plot_confusion(
     shown = 100 * counts.div(counts.sum(1).clip(lower=1), axis=0) if rates else counts
     sns.heatmap(shown, annot=True, fmt=".1f" if rates else "d", cmap="Blues", cbar=False, linewidths=0.5, ax=ax)
     ax.set(xlabel="predicted class", ylabel="actual class", title="% of the actual class" if rates else "images")
+    ax.tick_params(axis="x", rotation=45)
     return ax
 
 # %% ../nbs/04_evaluate.ipynb #87c3dd90
@@ -280,8 +281,9 @@ def _page(summary: dict, pictures: dict[str, bytes]) -> str:
              "Training time": f"{summary['training_seconds'] / 60:.1f} minutes",
              "Machine": ", ".join(f"{name} {value}" for name, value in summary["environment"].items())}
     rows = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name, value in facts.items()]
-    images = [f'<h2>{name}</h2><img alt="{name}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
-              for name, png in pictures.items()]
+    captions = [name.replace("_", " ") for name in pictures]
+    images = [f'<h2>{caption}</h2><img alt="{caption}" src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+              for caption, png in zip(captions, pictures.values())]
     return _PAGE.format(title=html.escape(f"cifar_cnn: {summary['data']}"), rows="\n".join(rows),
                         headline=f"{summary['test_accuracy']:.2%} on the test images", images="\n".join(images))
 

@@ -485,14 +485,19 @@ def _open_folder(out: Path) -> None:
     "Make a new run's folder. Raises `RunError` if it holds a run, `SaveError` if it cannot be made."
     if any((out / name).exists() for name in ("last.pth", "best_model.pth")):
         raise RunError(f"{out} already holds a run: go on with it (--resume {out}), or choose another folder (--out)")
-    make_folder(out)
+    _remove_leftovers(make_folder(out))
+
+# %% ../nbs/03_train.ipynb #f0edc064
+def _remove_leftovers(folder: Path) -> None:
+    "Delete what a process that was killed while saving has left beside the checkpoints."
+    for leftover in folder.glob("*.pth.*.tmp"):
+        leftover.unlink()
 
 # %% ../nbs/03_train.ipynb #7a744c3e
 def _resume(run: Run, folder: Path) -> None:
     "Load `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
     checkpoint = load_run(folder)
-    for leftover in folder.glob("*.tmp"):  # the process was killed while it was saving
-        leftover.unlink()
+    _remove_leftovers(folder)
     before, now = checkpoint.recipe, dataclasses.asdict(run.recipe)
     for name in sorted(now.keys() - {"epochs"}):  # training longer than planned is allowed
         if before.get(name) != now[name]:
