@@ -552,7 +552,7 @@ def test_root_that_is_a_file(run, tmp_path):
     ("--valid-fraction", "1", ["valid_fraction", "between 0 and 1"]),
     ("--valid-fraction", "nan", ["valid_fraction", "between 0 and 1"]),
     ("--seed", "99999999999999999999", ["seed"]),
-    ("--device", "abacus", ["device", "choose cpu"]),
+    ("--device", "abacus", ["device", "choose", "cpu"]),
 ])
 def test_setting_out_of_range(run, tmp_path, option, value, words):
     refused(run("train", "--data", "digits", option, value, "--out", "run"), value, *words)
@@ -561,8 +561,8 @@ def test_setting_out_of_range(run, tmp_path, option, value, words):
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_device_that_is_not_there(run, checkpoint, tmp_path):
-    refused(run("train", "--data", "digits", "--device", "cuda", "--out", "run"), "cuda", "choose cpu")
-    refused(run("evaluate", checkpoint, "--device", "cuda"), "cuda", "choose cpu")
+    refused(run("train", "--data", "digits", "--device", "cuda", "--out", "run"), "cuda", "choose", "cpu")
+    refused(run("evaluate", checkpoint, "--device", "cuda"), "cuda", "choose", "cpu")
     assert not (tmp_path / "run").exists()
 
 
