@@ -11,9 +11,12 @@ __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'Da
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
 import contextlib
+import gzip
 import hashlib
+import http.client
 import io
 import os
+import shutil
 import sys
 import tarfile
 import tempfile
@@ -147,8 +150,8 @@ def download(
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         _fetch(url, part)
-    except (OSError, urllib.error.URLError) as error:
-        reason = getattr(error, "reason", error)
+    except (OSError, http.client.HTTPException) as error:
+        reason = str(getattr(error, "reason", error)).strip() or type(error).__name__
         raise DownloadError(
             f"could not download {url} ({reason}). Run the same command again to resume; or, without internet, use "
             "--data digits (ships with scikit-learn, no download) or --data FOLDER (your own images)") from error
@@ -171,7 +174,8 @@ def _fetch(url: str, part: Path) -> None:
         raise
     with response:
         resumed = response.status == 206
-        total = int(response.headers.get("Content-Length", 0)) + (have if resumed else 0)
+        length = response.headers.get("Content-Length")
+        total = int(length) + (have if resumed else 0) if length else 0
         with open(part, "ab" if resumed else "wb") as file, progress_bar(
             total=total or None, initial=have if resumed else 0, unit="B", unit_scale=True, desc=part.stem) as bar:
             while chunk := response.read(1 << 20):
@@ -413,10 +417,17 @@ def load_cifar10(
 
 # %% ../nbs/00_data.ipynb #969bbbbb
 def _unpack(archive: Path, folder: Path) -> None:
-    "Extract the archive's folder; half an extraction never gets the folder's name."
-    with tempfile.TemporaryDirectory(dir=archive.parent) as temporary, tarfile.open(archive) as tar:
-        tar.extractall(temporary, filter="data")
-        os.replace(Path(temporary) / folder.name, folder)
+    "Extract the archive's folder; half an extraction never gets the folder's name. Raises `SaveError`."
+    for leftover in archive.parent.glob(f".{folder.name}.*"):  # of a process that was killed here
+        shutil.rmtree(leftover, ignore_errors=True)
+    try:
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=archive.parent) as temporary:
+            with tarfile.open(archive) as tar:
+                tar.extractall(temporary, filter="data")
+            os.replace(Path(temporary) / folder.name, folder)
+    except OSError as error:
+        raise SaveError(f"cannot unpack {archive} ({error.strerror or error}): free some space, or choose another "
+                        "folder with --root") from error
 
 # %% ../nbs/00_data.ipynb #05e86af6
 def _from_torchvision(dataset: datasets.CIFAR10) -> ImageSet:
@@ -429,14 +440,27 @@ def load_mnist(
     root: Path,  # holds, or will hold, `MNIST/raw`
 ) -> dict[str, ImageSet]:  # "train": 60,000 and "test": 10,000 images of 1×28×28
     "Read MNIST (LeCun et al., 1998), or download it."
-    official = datasets.MNIST
-    raw = root / "MNIST" / "raw"
+    official, raw = datasets.MNIST, root / "MNIST" / "raw"
     for name, md5 in official.resources:
-        if not (raw / name).with_suffix("").exists():
-            download(official.mirrors[0] + name, raw / name, md5)
-    parts = {part: official(root, train=part == "train", download=True) for part in ("train", "test")}  # unpacks
+        unpacked = (raw / name).with_suffix("")
+        if not unpacked.exists():
+            packed = download(official.mirrors[0] + name, raw / name, md5)
+            save_atomically(gzip.decompress(packed.read_bytes()), unpacked)
     digits = tuple(str(digit) for digit in range(10))
-    return {part: ImageSet(mnist.data[:, None], mnist.targets, digits) for part, mnist in parts.items()}
+    return {part: ImageSet(_read_idx(raw / f"{stem}-images-idx3-ubyte")[:, None],
+                           _read_idx(raw / f"{stem}-labels-idx1-ubyte").long(), digits)
+            for part, stem in (("train", "train"), ("test", "t10k"))}
+
+# %% ../nbs/00_data.ipynb #0b627ebc
+def _read_idx(path: Path) -> Tensor:
+    "A file of MNIST's format: two zeros, 8 for bytes, the number of dimensions, each of them, then the bytes."
+    content = path.read_bytes()
+    dimensions = content[3] if content[:3] == b"\0\0\x08" else 0
+    header = 4 + 4 * dimensions
+    shape = np.frombuffer(content[4:header], ">u4").astype(int) if len(content) >= header else np.zeros(1, int)
+    if not dimensions or len(content) != header + shape.prod():
+        raise DataError(f"{path} is damaged: delete it and run the command again")
+    return torch.tensor(np.frombuffer(content, np.uint8, offset=header).reshape(shape))
 
 # %% ../nbs/00_data.ipynb #97c6aa5c
 def read_digits() -> ImageSet:  # 1,797 images of 1×8×8

@@ -134,7 +134,7 @@ def plot_confusion(
     "The confusion matrix as a heat map with numbers; the diagonal is right."
     counts = confusion(evaluation)
     ax = ax or plt.subplots(figsize=(0.62 * len(counts) + 1.2, 0.5 * len(counts) + 1), layout="constrained")[1]
-    shown = 100 * counts.div(counts.sum(1).clip(lower=1), axis=0) if rates else counts
+    shown = 100 * counts.div(counts.sum(axis=1).clip(lower=1), axis=0) if rates else counts
     sns.heatmap(shown, annot=True, fmt=".1f" if rates else "d", cmap="Blues", cbar=False, linewidths=0.5, ax=ax)
     ax.set(xlabel="predicted class", ylabel="actual class", title="% of the actual class" if rates else "images")
     ax.tick_params(axis="x", rotation=45)
@@ -148,7 +148,7 @@ def most_confused(
     "The pairs of classes that are confused most often."
     counts = confusion(evaluation)
     pairs = counts.rename_axis("actual").rename_axis("predicted", axis=1).stack().rename("images").reset_index()
-    pairs["share"] = pairs.images / pairs.actual.map(counts.sum(1)).clip(lower=1)
+    pairs["share"] = pairs.images / pairs.actual.map(counts.sum(axis=1)).clip(lower=1)
     wrong = pairs[(pairs.actual != pairs.predicted) & (pairs.images > 0)]
     return wrong.sort_values("images", ascending=False, kind="stable").head(n).reset_index(drop=True)
 

@@ -149,12 +149,13 @@ class PredictorWidget(widgets.VBox):
         self.predictor = predictor or Predictor()
         self.upload = widgets.FileUpload(accept="image/*", multiple=False, description="Choose an image",
                                          layout=widgets.Layout(width="auto"))
-        self.message = widgets.HTML(f"<p>{html.escape(UPLOAD_HINT)}</p>")
+        self.message = widgets.HTML()
         self.picture = widgets.Image(layout=widgets.Layout(max_width="200px", max_height="200px"))
         self.seen = widgets.Image(layout=widgets.Layout(width="128px", height="128px"))
         self.answer = widgets.HTML()
         self.result = _result_layout(self.picture, self.seen, self.answer)
-        super().__init__([self.upload, self.message, self.result], layout=widgets.Layout(max_width="40em"))
+        hint = widgets.HTML(f'<p style="line-height:1.4">{html.escape(UPLOAD_HINT)}</p>')
+        super().__init__([self.upload, hint, self.message, self.result], layout=widgets.Layout(max_width="40em"))
         self.upload.observe(self.on_upload, names="value")
 
     def on_upload(self, change: dict) -> None:

@@ -181,7 +181,7 @@ def choose_device(
         device = torch.device(name)
         torch.zeros(1, device=device)
     except (RuntimeError, AssertionError, NotImplementedError) as error:
-        raise RunError(f"device {name!r} cannot be used here ({str(error).splitlines()[0]}): choose cpu") from error
+        raise RunError(f"device {name!r} cannot be used on this machine: choose another, such as cpu") from error
     return device
 
 # %% ../nbs/03_train.ipynb #16054dd3
@@ -489,8 +489,8 @@ def _open_folder(out: Path) -> None:
 
 # %% ../nbs/03_train.ipynb #f0edc064
 def _remove_leftovers(folder: Path) -> None:
-    "Delete what a process that was killed while saving has left beside the checkpoints."
-    for leftover in folder.glob("*.pth.*.tmp"):
+    "Delete what a process that was killed while it was saving has left in a run's folder."
+    for leftover in folder.glob("*.*.[0-9]*.tmp"):
         leftover.unlink()
 
 # %% ../nbs/03_train.ipynb #7a744c3e
