@@ -9,6 +9,7 @@ __all__ = ['app', 'data', 'train', 'evaluate', 'predict', 'dimensions', 'main']
 import contextlib
 import json
 import os
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -99,8 +100,10 @@ def train(
     out: Annotated[Optional[Path], typer.Option(help="The run's folder. (default: runs/DATA-RECIPE-TIME)")] = None,
     resume: Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")] = None,
     root: _Root = None,
-    valid_fraction: _ValidFraction = 0.1,
-    image_size: _ImageSize = 32,
+    valid_fraction: Annotated[Optional[float], typer.Option(
+        help="Share of the training images to validate on. (default: 0.1)")] = None,
+    image_size: Annotated[Optional[int], typer.Option(
+        help="Image folders: bring images to so many pixels square. (default: 32)")] = None,
     skip_bad: _SkipBad = False,
     device: _Device = None,
     as_json: _Json = False,
@@ -108,21 +111,28 @@ def train(
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."
     from cifar_cnn.train import fit
 
-    changes = {"epochs": epochs, "batch_size": batch_size, "learning_rate": learning_rate, "seed": seed}
-    changes = {name: value for name, value in changes.items() if value is not None}
+    changes = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    options = _given(valid_fraction=valid_fraction, image_size=image_size, skip_bad=skip_bad or None)
     if resume is not None:
-        plan, splits = _resumed(resume, {"data": data, "recipe": recipe, "out": out, **changes}, root)
+        plan, splits = _resumed(resume, {**_given(data=data, recipe=recipe, out=out), **changes, **options}, root)
     else:
-        options = {"valid_fraction": valid_fraction, "image_size": image_size, "skip_bad": skip_bad}
         plan, splits = _planned(recipe or "report", changes, data or "cifar10", root, options)
     out = resume or out or _new_folder(splits, plan)
     _say(f"{splits}\nrecipe {plan.name}: at most {plan.epochs} epochs; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
         run = fit(splits, plan, out, resume=resume is not None, device=device)
     if run.interrupted:
-        _say(f"stopped in epoch {len(run.history) + 1}; go on with: cifar-cnn train --resume {out}")
+        again = ["cifar-cnn", "train"]
+        for option, value in _given(resume=out, root=root, device=device).items():
+            again += [f"--{option}", str(value)]
+        _say(f"stopped in epoch {len(run.history) + 1}; go on with: {shlex.join(again)}")
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)
+
+# %% ../nbs/cli.ipynb #a5842a33
+def _given(**options) -> dict:
+    "The options that were given."
+    return {name: value for name, value in options.items() if value is not None}
 
 # %% ../nbs/cli.ipynb #10ef2601
 def _planned(recipe: str, changes: dict, data: str, root: Path | None, options: dict):
@@ -139,13 +149,13 @@ def _resumed(folder: Path, given: dict, root: Path | None):
 
     from cifar_cnn.train import Recipe, RunError, load_run
 
-    extra = [name for name, value in given.items() if value is not None and name != "epochs"]
+    extra = [name for name in given if name != "epochs"]
     if extra:
         option = extra[0].replace("_", "-")
         raise RunError(f"--resume takes everything from the run in {folder}: leave out --{option}")
     checkpoint = load_run(folder)
     plan = Recipe.from_dict(checkpoint.recipe)
-    if given.get("epochs") is not None:
+    if "epochs" in given:
         plan = dataclasses.replace(plan, epochs=given["epochs"])
     return plan, _load(checkpoint.data["source"], root, **checkpoint.data["options"])
 
@@ -225,8 +235,9 @@ def predict(
                           {"image": path, "label": answers[path].label, "confidence": answers[path].confidence,
                            "probabilities": answers[path].probabilities} for path in images]))
     else:
-        for path, answer in answers.items():
-            print(f"{path}  " + ", ".join(f"{name} {probability:.1%}" for name, probability in answer.top))
+        for path in images:
+            if path in answers:
+                print(f"{path}  " + ", ".join(f"{name} {share:.1%}" for name, share in answers[path].top))
     if failed:
         raise typer.Exit(2)
 
@@ -260,15 +271,27 @@ def _exit_code(error: Exception) -> int:
     ours = (DataError, DataNotFoundError, SaveError, ModelError, CheckpointError, RecipeError, RunError)
     return 2 if isinstance(error, ours) else 1
 
+# %% ../nbs/cli.ipynb #f7f4b24c
+def _flush() -> None:
+    "Write out what was printed while a failure can still be reported."
+    try:
+        sys.stdout.flush()
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # Python would try, and complain, once more
+        if not isinstance(error, BrokenPipeError):  # `cifar-cnn … | head` has seen enough
+            _say(f"cifar-cnn: cannot write the answer ({error.strerror.lower()})")
+        sys.exit(1)
+
 # %% ../nbs/cli.ipynb #5c5ea7ce
 def main() -> None:
     "The program `cifar-cnn`."
     warnings.showwarning = lambda message, *_: _say(f"cifar-cnn: {message}")  # a sentence, without its source line
+    sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show
     try:
-        app()
-    except BrokenPipeError:  # `cifar-cnn … | head` has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(1)
+        try:
+            app()
+        finally:
+            _flush()
     except Exception as error:
         if os.environ.get("CIFAR_CNN_DEBUG"):
             raise

@@ -22,6 +22,7 @@ import tarfile
 import tempfile
 import urllib.error
 import urllib.request
+import warnings
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -147,7 +148,7 @@ def download(
     part = path.with_name(path.name + ".part")
     if check_integrity(path, md5):
         return path
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     try:
         _fetch(url, part)
     except (OSError, http.client.HTTPException) as error:
@@ -189,6 +190,7 @@ IMAGE_FORMATS = {  # Pillow's name for the format, and the file endings by which
     "PPM": (".ppm", ".pgm"), "TIFF": (".tif", ".tiff"), "WEBP": (".webp",),
 }
 MAX_PIXELS = 80_000_000  # decoded size is bounded by this, whatever the file's header claims
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pillow's own, higher limit
 
 # %% ../nbs/00_data.ipynb #579a253c
 class ImageError(DataError):
@@ -241,6 +243,17 @@ def decode_image(
         reason = f"it is damaged ({str(error).strip() or type(error).__name__})"
     raise ImageError(f"cannot read {name}: {reason}")
 
+# %% ../nbs/00_data.ipynb #dac32ce3
+def _visible_files(folder: Path) -> list[Path]:
+    "All files below a folder that are not hidden, sorted. Unlike `rglob`, it says what it may not read."
+    def complain(error: OSError):
+        raise DataError(f"cannot read {error.filename}: {error.strerror.lower()}: change its permissions") from error
+    found = []
+    for parent, folders, files in os.walk(folder, onerror=complain):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent) / name for name in files if not name.startswith(".")]
+    return sorted(found)
+
 # %% ../nbs/00_data.ipynb #7ffba4b5
 def list_images(
     folder: Path,  # holds one sub-folder per class
@@ -248,10 +261,8 @@ def list_images(
     "Find the images of each class. Raises `DataError` if a class has none or there are fewer than two classes."
     endings = {ending for endings in IMAGE_FORMATS.values() for ending in endings}
     found = {}
-    visible = lambda paths: sorted(path for path in paths if not path.name.startswith("."))
-    for class_folder in visible(path for path in folder.iterdir() if path.is_dir()):
-        found[class_folder.name] = visible(path for path in class_folder.rglob("*")
-                                           if path.suffix.lower() in endings and path.is_file())
+    for class_folder in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
+        found[class_folder.name] = [path for path in _visible_files(class_folder) if path.suffix.lower() in endings]
         if not found[class_folder.name]:
             raise DataError(f"class folder {class_folder} holds no images ({', '.join(sorted(endings))}): "
                             "add some, or remove the folder")
@@ -333,7 +344,7 @@ def load_folder(
 ) -> tuple[dict[str, ImageSet], tuple[tuple[str, str], ...]]:  # part → images; (path, reason) of those left out
     "Read a folder of images, from the cache if nothing changed. Raises `DataError` naming every unreadable image."
     files = _list_parts(folder)
-    listing = [(part, name, str(file), file.stat().st_size, file.stat().st_mtime_ns)
+    listing = [(part, name, str(file), *_size_and_time(file))
                for part, classes in files.items() for name, members in classes.items() for file in members]
     digest = hashlib.sha256(repr((size, listing)).encode()).hexdigest()
     cache_file = cache / f"{folder.name}-{size}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}.pt"
@@ -341,10 +352,19 @@ def load_folder(
     if decoded is None:
         images, bad = decode_images([Path(file) for _, _, file, *_ in listing], size)
         decoded = {"digest": digest, "images": images, "bad": [[listing[i][2], why] for i, why in bad.items()]}
-        save_atomically(decoded, make_folder(cache) / cache_file.name)
+        try:
+            save_atomically(decoded, make_folder(cache) / cache_file.name)
+        except SaveError as error:
+            raise SaveError(f"{error}, with --root or $CIFAR_CNN_DATA") from error
     if decoded["bad"] and not skip_bad:
         raise DataError(_bad_images_message(folder, len(listing), decoded["bad"]))
     return _assemble(files, decoded), tuple(map(tuple, decoded["bad"]))
+
+# %% ../nbs/00_data.ipynb #57e9ee4b
+def _size_and_time(file: Path) -> tuple[int, int]:
+    "Bytes and time of change in nanoseconds: of the link itself, if it leads nowhere."
+    status = os.stat(file, follow_symlinks=file.exists())
+    return status.st_size, status.st_mtime_ns
 
 # %% ../nbs/00_data.ipynb #5be882c8
 def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
@@ -352,6 +372,8 @@ def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
     if not folder.is_dir():
         raise DataNotFoundError(f"there is no folder {folder}: give one that has a sub-folder of images per class, or "
                                 "one of cifar10, mnist, digits")
+    if not os.access(folder, os.R_OK | os.X_OK):
+        raise DataError(f"cannot read {folder}: permission denied: change its permissions")
     if not (folder / "train").is_dir():
         return {"train": list_images(folder)}
     names = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
@@ -483,7 +505,14 @@ def load_data(
         raise DataError(f"valid_fraction is {valid_fraction}: it must be between 0 and 1 (0.1 is usual)")
     if str(source) not in ("cifar10", "mnist", "digits"):
         source = Path(source).expanduser().resolve()
+    if not 0 <= seed < 2**63:
+        raise DataError(f"seed is {seed}: it must be between 0 and 2**63 − 1")
     parts, skipped = _load_parts(str(source), data_root(root), image_size, skip_bad)
+    needed = 1 + ("test" not in parts) + ("valid" not in parts)
+    for name, count in parts["train"].counts().items():
+        if count < needed:
+            raise DataError(f"class {name} has {count} image(s): at least {needed} are needed, so that training, "
+                            "validation and test get theirs")
     if "test" not in parts:
         kept, held_out = stratified_split(parts["train"].labels, 0.2, seed=0)
         parts = {**parts, "train": parts["train"][kept], "test": parts["train"][held_out]}
@@ -601,7 +630,8 @@ def plot_class_means(
         show_image(images.images[images.labels == label].float().mean(0) / 255, ax, name)
     return figure
 
-# %% ../nbs/00_data.ipynb #4bc46335
+# %% ../nbs/00_data.ipynb #13fa2837
+@plt.rc_context({"text.parse_math": False})  # a class may be called $1
 def save_figures(
     splits: Splits,
     folder: str | Path,  # is made if need be

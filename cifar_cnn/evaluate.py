@@ -287,7 +287,8 @@ def _page(summary: dict, pictures: dict[str, bytes]) -> str:
     return _PAGE.format(title=html.escape(f"cifar_cnn: {summary['data']}"), rows="\n".join(rows),
                         headline=f"{summary['test_accuracy']:.2%} on the test images", images="\n".join(images))
 
-# %% ../nbs/04_evaluate.ipynb #59c0831a
+# %% ../nbs/04_evaluate.ipynb #ff7d8c13
+@plt.rc_context({"text.parse_math": False})  # a class may be called $1
 def save_report(
     checkpoint: Checkpoint,
     evaluation: Evaluation,

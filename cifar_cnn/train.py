@@ -16,6 +16,8 @@ import signal
 import threading
 import time
 import warnings
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -58,10 +60,12 @@ class Recipe:
     seed: int = 0                           # of weights, shuffling, augmentation and dropout
 
     def __post_init__(self):
-        limits = {"epochs": 1, "batch_size": 2, "patience": 1, "plateau_patience": 0}
+        limits = {"epochs": 1, "batch_size": 2, "patience": 1, "plateau_patience": 0, "seed": 0}
         for setting, least in limits.items():
             if getattr(self, setting) < least:
                 raise RecipeError(f"{setting} is {getattr(self, setting)}: it must be at least {least}")
+        if self.seed >= 2**63:
+            raise RecipeError(f"seed is {self.seed}: it must be below 2**63")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise RecipeError(f"learning_rate is {self.learning_rate}: it must be a positive number (0.001 is usual)")
         for setting, known in {"optimizer": OPTIMIZERS, "normalization": ("half", "data")}.items():
@@ -265,11 +269,12 @@ class Checkpoint:
     def build_model(self) -> nn.Module:
         "The network with these weights, in evaluation mode. Raises `CheckpointError` if they do not fit."
         try:
-            model = build_model(self.model, **self.model_arguments)
+            with torch.random.fork_rng([]):  # the fresh weights are overwritten: nobody else's random numbers move
+                model = build_model(self.model, **self.model_arguments)
             model.load_state_dict(self.weights)
         except (ModelError, RuntimeError, TypeError) as error:
             reason = str(error).splitlines()[0]
-            raise CheckpointError(f"the checkpoint's weights do not fit its network: {reason}") from error
+            raise CheckpointError(f"its weights do not fit its network: {reason}") from error
         return model.to(memory_format=torch.channels_last).eval()
 
     def save(self, path: str | Path) -> None:
@@ -282,18 +287,30 @@ def load_checkpoint(
 ) -> Checkpoint:
     "Read a checkpoint, without running any code that it may hold. Raises `CheckpointError`."
     path = Path(path or resources.files("cifar_cnn") / "pretrained" / "report.pth")
-    if path.is_dir() and (path / "best_model.pth").exists():
-        path = path / "best_model.pth"
-    if not path.is_file():
-        raise CheckpointError(f"there is no checkpoint {path}: give the path of one, or train one (cifar-cnn train)")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        path = path / "best_model.pth" if path.is_dir() else path
+        if not path.is_file():
+            raise CheckpointError(f"there is no checkpoint {path}: give the path of one, or train one (cifar-cnn train)")
+        with zipfile.ZipFile(path) as archive:
+            damaged = archive.testzip() is not None  # torch does not look at the checksums
+    except PermissionError as error:
+        raise CheckpointError(f"cannot read {path}: permission denied: change its permissions") from error
+    except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
+        damaged = True
+    if damaged:
+        raise CheckpointError(f"{path} is damaged or not a checkpoint: use another, or train again")
+    return _checked(_read_plain(path), path)
+
+# %% ../nbs/03_train.ipynb #d3b45e07
+def _read_plain(path: Path) -> object:
+    "What a file of torch's holds, if that is tensors and plain values."
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a damaged or hostile file makes the reader raise
         if "weights_only" in str(error).lower() or "weights only" in str(error).lower():
             raise CheckpointError(f"{path} holds more than weights and plain values (perhaps a program) and was not "
                                   "loaded: use only checkpoints that cifar_cnn has written") from error
         raise CheckpointError(f"{path} is damaged or not a checkpoint: use another, or train again") from error
-    return _checked(content, path)
 
 # %% ../nbs/03_train.ipynb #ea7519e8
 def _checked(content: object, path: Path) -> Checkpoint:
@@ -306,7 +323,19 @@ def _checked(content: object, path: Path) -> Checkpoint:
     if version is None or not required <= set(content):
         raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint of cifar_cnn: use one that "
                               "cifar-cnn train wrote")
-    return Checkpoint(**{name: content[name] for name in required | ({"training"} & set(content))})
+    kinds = {"model": str, "recipe": dict, "data": dict, "environment": dict, "weights": dict, "model_arguments": dict,
+             "classes": list, "mean": list, "std": list, "history": list}
+    wrong = [name for name, kind in kinds.items() if not isinstance(content[name], kind)]
+    if not wrong and content["model_arguments"].get("num_classes") != len(content["classes"]):
+        wrong = ["classes"]
+    if wrong:
+        raise CheckpointError(f"{path} is damaged: its {wrong[0]} cannot be used: use another, or train again")
+    checkpoint = Checkpoint(**{name: content[name] for name in required | ({"training"} & set(content))})
+    try:
+        checkpoint.build_model()
+    except CheckpointError as error:
+        raise CheckpointError(f"{path} cannot be used ({error}): use another, or train again") from error
+    return checkpoint
 
 # %% ../nbs/03_train.ipynb #2e88ca58
 class Run:
@@ -485,7 +514,7 @@ def _open_folder(out: Path) -> None:
     "Make a new run's folder. Raises `RunError` if it holds a run, `SaveError` if it cannot be made."
     if any((out / name).exists() for name in ("last.pth", "best_model.pth")):
         raise RunError(f"{out} already holds a run: go on with it (--resume {out}), or choose another folder (--out)")
-    _remove_leftovers(make_folder(out))
+    make_folder(out)
 
 # %% ../nbs/03_train.ipynb #f0edc064
 def _remove_leftovers(folder: Path) -> None:
@@ -497,7 +526,6 @@ def _remove_leftovers(folder: Path) -> None:
 def _resume(run: Run, folder: Path) -> None:
     "Load `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
     checkpoint = load_run(folder)
-    _remove_leftovers(folder)
     before, now = checkpoint.recipe, dataclasses.asdict(run.recipe)
     for name in sorted(now.keys() - {"epochs"}):  # training longer than planned is allowed
         if before.get(name) != now[name]:
@@ -542,14 +570,15 @@ def fit(
 ) -> Run:                               # its `model` has the best weights; or, if `interrupted`, the current ones
     "Train by a recipe. The first Ctrl-C stops after the current step and saves. Raises `RunError`, `SaveError`."
     device, out = choose_device(device), out and Path(out)
-    if out and not resume:
-        _open_folder(out)
     with _own_random_state(device), _stop_request() as stop:
         run = Run(splits, recipe, device, choose_precision(device))
         if out and resume:
             _resume(run, out)
         elif out:
+            _open_folder(out)
+        if out:
             _save(run, out)  # an unwritable folder shows before the work, not after it
+            _remove_leftovers(out)
         saved, steps = time.monotonic(), steps_per_epoch(run)
         with progress_bar(desc=recipe.name, total=recipe.epochs * steps, initial=len(run.history) * steps + run.step,
                           unit=" batches") as bar:
