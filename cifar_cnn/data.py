@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
-           'stratified_split', 'progress_bar', 'download', 'ImageError', 'to_rgb', 'decode_image', 'list_images',
-           'fit_square', 'decode_images', 'SaveError', 'save_atomically', 'make_folder', 'load_folder', 'load_cifar10',
+           'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'ImageError',
+           'to_rgb', 'decode_image', 'list_images', 'fit_square', 'decode_images', 'load_folder', 'load_cifar10',
            'load_mnist', 'read_digits', 'load_data', 'plot_class_counts', 'show_image', 'plot_examples',
            'channel_statistics', 'plot_pixel_histogram', 'plot_class_means', 'save_figures', 'nearest_neighbours']
 
@@ -128,6 +128,41 @@ def stratified_split(
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
+
+# %% ../nbs/00_data.ipynb #ede0e4da
+class SaveError(OSError):
+    "A file could not be written; the message says which and why. What stood there before is whole."
+
+# %% ../nbs/00_data.ipynb #f5ca9000
+def save_atomically(
+    content: dict | bytes,  # bytes as they are; a dictionary of tensors and plain values by `torch.save`
+    path: Path,             # the file to write; its folder must exist
+) -> None:
+    "Write beside `path`, flush to the disk, rename. Raises `SaveError` and leaves `path` as it was."
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(temporary, "wb") as file:
+            file.write(content) if isinstance(content, bytes) else torch.save(content, file)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+        raise SaveError(f"cannot write {path} ({reason}): free some space, or choose another folder") from error
+    finally:
+        with contextlib.suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+# %% ../nbs/00_data.ipynb #eee3f59d
+def make_folder(
+    folder: str | Path,
+) -> Path:
+    "Make a folder, with its parents, if it does not exist. Raises `SaveError`."
+    try:
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SaveError(f"cannot make the folder {folder} ({error.strerror}): choose another") from error
+    return Path(folder)
 
 # %% ../nbs/00_data.ipynb #cae66348
 def progress_bar(
@@ -299,41 +334,6 @@ def decode_images(
             else:
                 images[position] = torch.tensor(pixels).permute(2, 0, 1)
     return images, bad
-
-# %% ../nbs/00_data.ipynb #ede0e4da
-class SaveError(OSError):
-    "A file could not be written; the message says which and why. What stood there before is whole."
-
-# %% ../nbs/00_data.ipynb #f5ca9000
-def save_atomically(
-    content: dict | bytes,  # bytes as they are; a dictionary of tensors and plain values by `torch.save`
-    path: Path,             # the file to write; its folder must exist
-) -> None:
-    "Write beside `path`, flush to the disk, rename. Raises `SaveError` and leaves `path` as it was."
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(temporary, "wb") as file:
-            file.write(content) if isinstance(content, bytes) else torch.save(content, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-        reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
-        raise SaveError(f"cannot write {path} ({reason}): free some space, or choose another folder") from error
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
-
-# %% ../nbs/00_data.ipynb #eee3f59d
-def make_folder(
-    folder: str | Path,
-) -> Path:
-    "Make a folder, with its parents, if it does not exist. Raises `SaveError`."
-    try:
-        Path(folder).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise SaveError(f"cannot make the folder {folder} ({error.strerror}): choose another") from error
-    return Path(folder)
 
 # %% ../nbs/00_data.ipynb #ec68e2ff
 def load_folder(

@@ -137,7 +137,7 @@ def test_program_killed_and_resumed(random, tmp_path):
     settings = {"epochs": 6, "batch_size": 128, "learning_rate": 0.01}
     train_until(tmp_path / "undisturbed", recipe=get_recipe("report", **settings))
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
     command = [PROGRAM, "train", "--data", "digits", "--out", tmp_path / "run", *options]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
