@@ -91,8 +91,8 @@ def data(
 def train(
     data: Annotated[Optional[str], typer.Option(
         help="cifar10, mnist, digits, or an image folder. (default: cifar10)")] = None,
-    recipe: Annotated[Optional[str], typer.Option(help="How to train. (default: report)")] = None,
-    epochs: Annotated[Optional[int], typer.Option(help="At most so many epochs; may be changed on --resume.")] = None,
+    recipe: Annotated[Optional[str], typer.Option(help="How to train. fast, report, … (default: fast)")] = None,
+    epochs: Annotated[Optional[int], typer.Option(help="At most so many epochs; some recipes allow a change on --resume.")] = None,
     batch_size: Annotated[Optional[int], typer.Option(help="Images per step.")] = None,
     learning_rate: Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")] = None,
     seed: Annotated[Optional[int], typer.Option(
@@ -116,9 +116,9 @@ def train(
     if resume is not None:
         plan, splits = _resumed(resume, {**_given(data=data, recipe=recipe, out=out), **changes, **options}, root)
     else:
-        plan, splits = _planned(recipe or "report", changes, data or "cifar10", root, options)
+        plan, splits = _planned(recipe or "fast", changes, data or "cifar10", root, options)
     out = resume or out or _new_folder(splits, plan)
-    _say(f"{splits}\nrecipe {plan.name}: at most {plan.epochs} epochs; the run's folder is {out}")
+    _say(f"{splits}\nrecipe {plan.name}; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
         run = fit(splits, plan, out, resume=resume is not None, device=device)
     if run.interrupted:

@@ -1,0 +1,73 @@
+"""Train a recipe with several seeds, each in a process of its own, and keep what came out.
+
+    python -m benchmarks.recipes fast --seeds 5
+    python -m benchmarks.recipes fast94 --seeds 3 --runs runs/bench
+
+Seconds are from images in memory to finished weights, everything included. The seed also draws the validation images.
+With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json; the README's table is
+made from it.
+"""
+
+import argparse
+import statistics
+import time
+from pathlib import Path
+
+from benchmarks.measure import in_fresh_process, machine, read_record, write_record
+from cifar_cnn.data import load_data
+from cifar_cnn.evaluate import evaluate
+from cifar_cnn.model import build_model, dimensions
+from cifar_cnn.train import fit, get_recipe, make_checkpoint
+
+
+def train(name: str, seed: int, out: Path | None) -> dict:
+    recipe = get_recipe(name, seed=seed)
+    splits, start = load_data("cifar10", seed=seed), time.perf_counter()
+    resume = out is not None and (out / "last.pth").exists()
+    run = fit(splits, recipe, out, resume=resume)
+    seconds = time.perf_counter() - start
+    if run.interrupted:
+        raise SystemExit("interrupted: the same command goes on")
+    history = run.history.rows
+    if resume:
+        seconds = sum(row["seconds"] for row in history)
+    return {"seed": seed, "seconds": seconds, "resumed": resume, "valid_accuracy": run.history.best["valid_accuracy"],
+            "test_accuracy": evaluate(make_checkpoint(run), splits.test).accuracy, "history": history}
+
+
+def summarize(runs: list[dict]) -> dict:
+    "Means, and standard deviations where there are two or more."
+    summary = {"n": len(runs)}
+    for measure in ("seconds", "valid_accuracy", "test_accuracy", "peak_memory_gb"):
+        values = [run[measure] for run in runs]
+        summary[measure] = statistics.mean(values)
+        summary[f"{measure}_std"] = statistics.stdev(values) if len(values) > 1 else None
+    return summary
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("recipe")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--runs", type=Path, help="keep the runs in this folder")
+    options = parser.parse_args()
+    recipe = get_recipe(options.recipe)
+    network = build_model(recipe.model, **recipe.model_arguments)
+    table = dimensions(network)
+    runs = []
+    for seed in range(options.first, options.first + options.seeds):
+        out = options.runs and options.runs / f"{recipe.name}-{seed}"
+        run, run["peak_memory_gb"] = in_fresh_process(train, recipe.name, seed, out)
+        runs.append(run)
+        print(f"{recipe.name}, seed {seed}: {run['valid_accuracy']:.2%} validation, {run['test_accuracy']:.2%} test, "
+              f"{run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB", flush=True)
+        record = {"machine": machine(), "parameters": sum(p.numel() for p in network.parameters()),
+                  "multiply_adds": int(table.multiply_adds.sum()), **summarize(runs), "runs": runs}
+        write_record("recipes", {**read_record("recipes"), recipe.name: record})
+    print(f"mean of {record['n']}: {record['valid_accuracy']:.2%} validation, {record['test_accuracy']:.2%} test, "
+          f"{record['seconds']:.1f} s")
+
+
+if __name__ == "__main__":
+    main()
