@@ -29,13 +29,18 @@ def by_batch(augment):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--quick", action="store_true")
     rounds = 20 if parser.parse_args().quick else 200
     batch = load_data("cifar10").train.images[:64]
     arrays = batch.permute(0, 2, 3, 1).contiguous().numpy()
-    contenders = {"report, PIL": (by_image, arrays), "report, by the batch": (by_batch(REPORT_AUGMENT), batch),
-                  "fast, by the batch": (by_batch(get_recipe("fast").augment), batch)}
+    contenders = {
+        "report, PIL": (by_image, arrays),
+        "report, by the batch": (by_batch(REPORT_AUGMENT), batch),
+        "fast, by the batch": (by_batch(get_recipe("fast").augment), batch),
+    }
     record = {"machine": machine(), "rounds": rounds, "images_per_second": {}}
     every = torch.get_num_threads()
     for threads in (1, every):
@@ -49,7 +54,9 @@ def main():
         speeds = {name: len(batch) / statistics.median(values[3:]) for name, values in seconds.items()}
         record["images_per_second"][f"{threads} threads"] = speeds
         for name, speed in speeds.items():
-            print(f"{threads} threads  {name:22} {speed:9,.0f} images/s  ×{speed / speeds['report, PIL']:.1f}")
+            print(
+                f"{threads} threads  {name:22} {speed:9,.0f} images/s  ×{speed / speeds['report, PIL']:.1f}"
+            )
     write_record("augmentation", record)
 
 

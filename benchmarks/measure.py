@@ -1,4 +1,4 @@
-"""What several benchmarks need: fresh processes, peak memory, the machine's limit, and where records are kept."""
+"""What several benchmarks need: fresh processes, peak memory, the machine's limit, the records."""
 
 import json
 import multiprocessing
@@ -53,7 +53,7 @@ def in_fresh_process(work: Callable, *arguments) -> tuple:
 
 
 def convolution_limit(repeats: int = 15) -> float:
-    "Median multiply-adds per second, ×10⁹, of a 3×3 convolution 64→128 at 16×16 in bf16 channels-last, both ways."
+    "Billions of multiply-adds per second of a 3×3 convolution 64→128 at 16×16, channels last, both ways."
     dtype = torch.bfloat16 if machine()["precision"] == "bf16" else torch.float32
     tensors = [torch.randn(64, 64, 16, 16), torch.randn(128, 64, 3, 3), torch.randn(64, 128, 16, 16)]
     images, kernel, gradient = (t.to(dtype, memory_format=torch.channels_last) for t in tensors)

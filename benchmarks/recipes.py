@@ -3,9 +3,9 @@
     python -m benchmarks.recipes fast --seeds 5
     python -m benchmarks.recipes fast94 --seeds 3 --runs runs/bench
 
-Seconds are from images in memory to finished weights, everything included. The seed also draws the validation images.
-With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json; the README's table is
-made from it.
+Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
+images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json; the
+README's table is made from it.
 """
 
 import argparse
@@ -31,8 +31,14 @@ def train(name: str, seed: int, out: Path | None) -> dict:
     history = run.history.rows
     if resume:
         seconds = sum(row["seconds"] for row in history)
-    return {"seed": seed, "seconds": seconds, "resumed": resume, "valid_accuracy": run.history.best["valid_accuracy"],
-            "test_accuracy": evaluate(make_checkpoint(run), splits.test).accuracy, "history": history}
+    return {
+        "seed": seed,
+        "seconds": seconds,
+        "resumed": resume,
+        "valid_accuracy": run.history.best["valid_accuracy"],
+        "test_accuracy": evaluate(make_checkpoint(run), splits.test).accuracy,
+        "history": history,
+    }
 
 
 def summarize(runs: list[dict]) -> dict:
@@ -46,7 +52,9 @@ def summarize(runs: list[dict]) -> dict:
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("recipe")
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
@@ -60,13 +68,23 @@ def main():
         out = options.runs and options.runs / f"{recipe.name}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, recipe.name, seed, out)
         runs.append(run)
-        print(f"{recipe.name}, seed {seed}: {run['valid_accuracy']:.2%} validation, {run['test_accuracy']:.2%} test, "
-              f"{run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB", flush=True)
-        record = {"machine": machine(), "parameters": sum(p.numel() for p in network.parameters()),
-                  "multiply_adds": int(table.multiply_adds.sum()), **summarize(runs), "runs": runs}
+        print(
+            f"{recipe.name}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
+            f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",
+            flush=True,
+        )
+        record = {
+            "machine": machine(),
+            "parameters": sum(p.numel() for p in network.parameters()),
+            "multiply_adds": int(table.multiply_adds.sum()),
+            **summarize(runs),
+            "runs": runs,
+        }
         write_record("recipes", {**read_record("recipes"), recipe.name: record})
-    print(f"mean of {record['n']}: {record['valid_accuracy']:.2%} validation, {record['test_accuracy']:.2%} test, "
-          f"{record['seconds']:.1f} s")
+    print(
+        f"mean of {record['n']}: {record['valid_accuracy']:.2%} validation, "
+        f"{record['test_accuracy']:.2%} test, {record['seconds']:.1f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python -m benchmarks.training            one epoch of each, a few times (about 15 minutes on two cores)
     python -m benchmarks.training --quick    some steps of each (under 3 minutes)
 
-Prints images per second, seconds per epoch, seconds to 82.28% (the report's validation accuracy), peak memory, and
-the fraction of what the machine's convolutions can do; stores records/training.json and records/training.png.
+Prints images per second, seconds per epoch, seconds to 82.28% (the report's validation accuracy), peak memory,
+and the fraction of what the machine's convolutions can do; stores records/training.json and records/training.png.
 """
 
 import argparse
@@ -17,7 +17,14 @@ import torch.nn.functional as F
 from PIL import Image
 from torchvision import transforms as T
 
-from benchmarks.measure import RECORDS, convolution_limit, in_fresh_process, machine, read_record, write_record
+from benchmarks.measure import (
+    RECORDS,
+    convolution_limit,
+    in_fresh_process,
+    machine,
+    read_record,
+    write_record,
+)
 from cifar_cnn.data import load_data
 from cifar_cnn.model import build_model, dimensions
 from cifar_cnn.train import Run, choose_precision, fit, get_recipe, train_step
@@ -28,13 +35,24 @@ BATCH = 64
 
 class Photographs(torch.utils.data.Dataset):
     "CIFAR-10 as torchvision serves it: PIL images, changed one at a time."
+
     bilinear = T.InterpolationMode.BILINEAR
-    transform = T.Compose([
-        T.RandomHorizontalFlip(), T.RandomRotation(15, bilinear), T.RandomAffine(0, (0.1, 0.1), interpolation=bilinear),
-        T.RandomResizedCrop(32, (0.9, 1.0)), T.ToTensor(), T.Normalize((0.5,) * 3, (0.5,) * 3)])
+    transform = T.Compose(
+        [
+            T.RandomHorizontalFlip(),
+            T.RandomRotation(15, bilinear),
+            T.RandomAffine(0, (0.1, 0.1), interpolation=bilinear),
+            T.RandomResizedCrop(32, (0.9, 1.0)),
+            T.ToTensor(),
+            T.Normalize((0.5,) * 3, (0.5,) * 3),
+        ]
+    )
 
     def __init__(self, images):
-        self.pixels, self.labels = images.images.permute(0, 2, 3, 1).contiguous().numpy(), images.labels.tolist()
+        self.pixels, self.labels = (
+            images.images.permute(0, 2, 3, 1).contiguous().numpy(),
+            images.labels.tolist(),
+        )
 
     def __len__(self):
         return len(self.labels)
@@ -46,7 +64,9 @@ class Photographs(torch.utils.data.Dataset):
 def naive(steps: int, workers: int) -> list[float]:
     "Seconds of each step of a plain loop: DataLoader, fp32, Adam."
     torch.manual_seed(0)
-    loader = torch.utils.data.DataLoader(Photographs(load_data("cifar10").train), BATCH, shuffle=True, num_workers=workers)
+    loader = torch.utils.data.DataLoader(
+        Photographs(load_data("cifar10").train), BATCH, shuffle=True, num_workers=workers
+    )
     model = build_model("cifar_cnn").train()
     optimizer, seconds, start = torch.optim.Adam(model.parameters(), 0.001), [], time.perf_counter()
     for images, labels in loader:
@@ -83,8 +103,12 @@ def whole(recipe: str) -> dict:
 def measure(quick: bool) -> dict:
     splits = load_data("cifar10")  # fills the cache, so that no contender pays for it
     images, rounds, steps = len(splits.train), 3 if quick else 5, 60 if quick else 350
-    contenders = {"naive": (naive, steps, 0, BATCH), "naive, 2 workers": (naive, steps, 2, BATCH),
-                  "report": (ours, steps, "report", BATCH), "fast": (ours, steps, "fast", get_recipe("fast").batch_size)}
+    contenders = {
+        "naive": (naive, steps, 0, BATCH),
+        "naive, 2 workers": (naive, steps, 2, BATCH),
+        "report": (ours, steps, "report", BATCH),
+        "fast": (ours, steps, "fast", get_recipe("fast").batch_size),
+    }
     speeds, memory, limits = {name: [] for name in contenders}, {}, []
     for _ in range(rounds):
         limits.append(convolution_limit())
@@ -92,17 +116,29 @@ def measure(quick: bool) -> dict:
             seconds, memory[name] = in_fresh_process(work, *arguments)
             speeds[name].append(batch / statistics.median(seconds[10:]))
             print(f"{name:18} {speeds[name][-1]:7,.0f} images/s", flush=True)
-    result = {"machine": machine(), "quick": quick, "rounds": rounds, "steps": steps,
-              "convolution_limit": statistics.median(limits), "contenders": {}}
+    result = {
+        "machine": machine(),
+        "quick": quick,
+        "rounds": rounds,
+        "steps": steps,
+        "convolution_limit": statistics.median(limits),
+        "contenders": {},
+    }
     for name, values in speeds.items():
         speed = statistics.median(values)
         network = build_model("fast_cnn" if name == "fast" else "cifar_cnn")
         table = dimensions(network)
         trained = table[table.parameters > 0].multiply_adds.sum()
-        work = 3 * trained + table.multiply_adds.sum() - trained  # a layer that is not trained goes forward only
+        work = (
+            3 * trained + table.multiply_adds.sum() - trained
+        )  # a layer that is not trained goes forward only
         result["contenders"][name] = {
-            "images_per_second": speed, "all": values, "seconds_per_epoch": images / speed, "peak_memory_gb": memory[name],
-            "of_convolution_limit": speed * work / 1e9 / result["convolution_limit"]}
+            "images_per_second": speed,
+            "all": values,
+            "seconds_per_epoch": images / speed,
+            "peak_memory_gb": memory[name],
+            "of_convolution_limit": speed * work / 1e9 / result["convolution_limit"],
+        }
     result["fast, whole"], memory = in_fresh_process(whole, "fast")
     result["fast, whole"]["peak_memory_gb"] = memory
     return result
@@ -110,35 +146,59 @@ def measure(quick: bool) -> dict:
 
 def report(result: dict) -> str:
     "The table that is printed."
-    epochs = next((row["epoch"] for row in read_record("report")["history"] if row["valid_accuracy"] >= TARGET), None)
-    lines = [f"{result['machine']['processor']}, {result['machine']['threads']} threads; convolutions: "
-             f"{result['convolution_limit']:,.0f} billion multiply-adds/s in {result['machine']['precision']}",
-             "", f"{'':18} images/s   ×   epoch   of the limit   memory   to {TARGET:.2%}"]
+    epochs = next(
+        (row["epoch"] for row in read_record("report")["history"] if row["valid_accuracy"] >= TARGET), None
+    )
+    lines = [
+        f"{result['machine']['processor']}, {result['machine']['threads']} threads; convolutions: "
+        f"{result['convolution_limit']:,.0f} billion multiply-adds/s in {result['machine']['precision']}",
+        "",
+        f"{'':18} images/s   ×   epoch   of the limit   memory   to {TARGET:.2%}",
+    ]
     slowest = result["contenders"]["naive"]["images_per_second"]
     for name, row in result["contenders"].items():
         seconds = result["fast, whole"]["seconds"] if name == "fast" else epochs * row["seconds_per_epoch"]
         lines.append(
-            f"{name:18} {row['images_per_second']:8,.0f} {row['images_per_second'] / slowest:4.1f} {row['seconds_per_epoch']:5.0f} s"
-            f" {row['of_convolution_limit']:13.0%} {row['peak_memory_gb']:6.1f} GB  {seconds:6,.0f} s")
+            f"{name:18} {row['images_per_second']:8,.0f} {row['images_per_second'] / slowest:4.1f} "
+            f"{row['seconds_per_epoch']:5.0f} s {row['of_convolution_limit']:13.0%} {row['peak_memory_gb']:6.1f} GB  {seconds:6,.0f} s"
+        )
     whole = result["fast, whole"]
-    return "\n".join([*lines, "", f"fast, a whole run: {whole['seconds']:.1f} s, {whole['valid_accuracy']:.2%} validation; "
-                      f"the others: epochs to there in the report's stored run ({epochs}) × seconds per epoch"])
+    return "\n".join(
+        [
+            *lines,
+            "",
+            f"fast, a whole run: {whole['seconds']:.1f} s, {whole['valid_accuracy']:.2%} validation; "
+            f"the others: epochs to there in the report's stored run ({epochs}) × seconds per epoch",
+        ]
+    )
 
 
 def draw(result: dict):
     "Images per second, as bars."
     figure, ax = plt.subplots(figsize=(7, 2.4), layout="constrained")
     rows = result["contenders"]
-    bars = ax.barh(list(rows)[::-1], [row["images_per_second"] for row in rows.values()][::-1], hatch="/", edgecolor="white")
+    bars = ax.barh(
+        list(rows)[::-1],
+        [row["images_per_second"] for row in rows.values()][::-1],
+        hatch="/",
+        edgecolor="white",
+    )
     ax.bar_label(bars, fmt="{:,.0f}", padding=3)
-    ax.set(xlabel="training images per second", title=f"{result['machine']['processor']}, {result['machine']['threads']} threads",
-           xlim=(0, 1.15 * max(row["images_per_second"] for row in rows.values())))
+    ax.set(
+        xlabel="training images per second",
+        title=f"{result['machine']['processor']}, {result['machine']['threads']} threads",
+        xlim=(0, 1.15 * max(row["images_per_second"] for row in rows.values())),
+    )
     return figure
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="under 3 minutes; does not replace the stored record")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--quick", action="store_true", help="under 3 minutes; does not replace the stored record"
+    )
     quick = parser.parse_args().quick
     result = measure(quick)
     print(f"\n{report(result)}")

@@ -106,6 +106,8 @@ def train(
         help="Image folders: bring images to so many pixels square. (default: 32)")] = None,
     skip_bad: _SkipBad = False,
     device: _Device = None,
+    compile: Annotated[Optional[bool], typer.Option(
+        "--compile/--no-compile", help="Compile the network first. (default: on a GPU only)")] = None,
     as_json: _Json = False,
 ):
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."
@@ -120,11 +122,13 @@ def train(
     out = resume or out or _new_folder(splits, plan)
     _say(f"{splits}\nrecipe {plan.name}; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
-        run = fit(splits, plan, out, resume=resume is not None, device=device)
+        run = fit(splits, plan, out, resume=resume is not None, device=device, compiled=compile)
     if run.interrupted:
         again = ["cifar-cnn", "train"]
         for option, value in _given(resume=out, root=root, device=device).items():
             again += [f"--{option}", str(value)]
+        if compile is not None:
+            again.append("--compile" if compile else "--no-compile")
         _say(f"stopped in epoch {len(run.history) + 1}; go on with: {shlex.join(again)}")
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)

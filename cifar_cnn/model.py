@@ -12,6 +12,7 @@ from functools import partial
 import matplotlib.pyplot as plt
 import pandas as pd
 import torch
+import torch.nn.functional as F
 from matplotlib.figure import Figure
 from torch import Tensor, nn
 
@@ -121,21 +122,23 @@ class FastCNN(nn.Module):
         num_classes: int = 10,
         in_channels: int = 3,                      # 3 for colour, 1 for grey
         image_size: int = 32,                      # height and width in pixels
-        widths: tuple[int, ...] = (48, 96, 192),   # channels of each block
+        widths: tuple[int, ...] = (48, 80, 128),   # channels of each block
         depths: tuple[int, ...] = (2, 2, 1),       # convolutions of each block
         patch: int = 3,                            # side of the whitening filters, pixels
         filters: int = 32,                         # whitening filters, at most
         first_pool: int = 2,                       # 2 halves the first feature maps, 1 keeps them
-        mirror: bool = True,                       # in evaluation mode, average over the image and its mirror image
+        looks: int = 2,                            # at an image to predict: 1, 2 (mirrored) or 6 (and shifted)
     ):
         super().__init__()
         if image_size < patch + first_pool - 1:
             raise ModelError(f"image_size is {image_size}: this network needs {patch + first_pool - 1} pixels or more")
         if len(widths) != len(depths):
             raise ModelError(f"widths and depths are {tuple(widths)} and {tuple(depths)}: one of each for every block")
-        self.mirror, filters = mirror, min(filters, 2 * in_channels * patch**2)
+        if looks not in (1, 2, 6):
+            raise ModelError(f"looks is {looks}: choose 1, 2 or 6")
+        self.looks, filters = looks, min(filters, 2 * in_channels * patch**2)
         self.whiten = nn.Conv2d(in_channels, filters, patch, bias=False).requires_grad_(False)
-        self.first = nn.Sequential(nn.ReLU(), nn.AvgPool2d(first_pool) if first_pool > 1 else nn.Identity())
+        self.first = nn.Sequential(nn.ReLU(inplace=True), nn.AvgPool2d(first_pool) if first_pool > 1 else nn.Identity())
         side, channels, blocks = (image_size - patch + 1) // first_pool, filters, []
         for width, depth in zip(widths, depths):
             blocks.append(FastBlock(channels, width, depth, pool=side > 1))  # a single pixel cannot be halved
@@ -154,10 +157,16 @@ class FastCNN(nn.Module):
         self.whiten.weight.copy_(whitening_filters(images, self.whiten.kernel_size[0], self.whiten.out_channels))
 
     def forward(self, images: Tensor) -> Tensor:  # N×C×H×W → N×num_classes
-        both = not self.training and self.mirror
-        x = self.blocks(self.first(self.whiten(torch.cat([images, images.flip(3)]) if both else images)))
-        logits = self.head(self.pool(x).flatten(1))
-        return (logits[:len(images)] + logits[len(images):]) / 2 if both else logits
+        views = [images]
+        if not self.training and self.looks == 6:
+            padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
+            views += [images, padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]]  # unshifted counts twice
+        if not self.training and self.looks > 1:
+            views += [view.flip(3) for view in views]
+        views = torch.cat(views)
+        chunks = views.split(64) if self.training else [views]  # large maps: a few at a time stay in the cache
+        x = self.blocks(torch.cat([self.first(self.whiten(chunk)) for chunk in chunks]))
+        return self.head(self.pool(x).flatten(1)).unflatten(0, (-1, len(images))).mean(0)
 
 # %% ../nbs/02_model.ipynb #27f910ce
 MODELS = {"cifar_cnn": CifarCNN, "fast_cnn": FastCNN}  # name → what takes num_classes, in_channels, image_size and arguments of its own

@@ -934,3 +934,15 @@ def test_packaged_checkpoint_on_cifar10(real, tmp_path):
     answers = real("predict", *names, "--json").json()
     right = sum(answer["image"].startswith(f"{answer['label']}-") for answer in answers)
     assert right >= 65, "of 100 images; 4 in 5 are expected"
+
+
+@pytest.mark.cifar10
+def test_the_default_reaches_the_reports_accuracy_in_little_memory(tmp_path):
+    "The command that the README begins with."
+    program = subprocess.Popen([PROGRAM, "train", "--json", "--out", "run"], cwd=tmp_path,
+                               stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    answer = json.loads(program.stdout.read())
+    _, status, usage = os.wait4(program.pid, 0)
+    assert status == 0 and answer["recipe"] == "fast"
+    assert answer["valid_accuracy"] > 0.815 and answer["test_accuracy"] > 0.81  # 82.28% is claimed of a mean
+    assert usage.ru_maxrss * 1024 < 2e9

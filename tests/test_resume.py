@@ -36,7 +36,7 @@ from kill_and_resume import (
 )
 
 from cifar_cnn.data import load_data
-from cifar_cnn.train import RunError, fit, get_recipe, load_checkpoint
+from cifar_cnn.train import RECIPES, RunError, fit, get_recipe, load_checkpoint
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor fork")
 
@@ -157,6 +157,17 @@ def test_program_killed_and_resumed(random, tmp_path):
         assert not list(differences(vars(ours), vars(theirs), name))
     assert json.loads(result.stdout)["valid_accuracy"] == load_checkpoint(tmp_path / "run").accuracy
     assert not list((tmp_path / "run").glob("*.tmp"))
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_every_recipe_resumes_exactly(name, random, tmp_path):
+    recipe = get_recipe(name, epochs=2, batch_size=128)
+    assert train_until(tmp_path / "undisturbed", recipe=recipe) is None
+    for earliest, latest in ((1, 10), (12, 19)):
+        moment = Moment(random.randint(earliest, latest), pause=random.uniform(0, 0.02))
+        assert train_until(tmp_path / "run", moment, recipe=recipe), "training finished too early"
+    train_until(tmp_path / "run", recipe=recipe)
+    assert not compare(tmp_path / "run", tmp_path / "undisturbed")
 
 
 def test_killed_while_writing_the_report(undisturbed, tmp_path):
