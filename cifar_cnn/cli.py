@@ -299,6 +299,9 @@ def main() -> None:
     except Exception as error:
         if os.environ.get("CIFAR_CNN_DEBUG"):
             raise
-        hint = "" if _exit_code(error) == 2 else " (CIFAR_CNN_DEBUG=1 shows where)"
+        from cifar_cnn.data import DownloadError
+
+        explained = isinstance(error, DownloadError) or _exit_code(error) == 2
+        hint = "" if explained else " (CIFAR_CNN_DEBUG=1 shows where)"
         _say(f"cifar-cnn: {str(error) or type(error).__name__}{hint}")
         sys.exit(_exit_code(error))

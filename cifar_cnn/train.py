@@ -163,8 +163,9 @@ FAST = Recipe(
 
 FAST94 = dataclasses.replace(
     FAST, name="fast94", augment=Augment(flip=True, alternate=True, pixels=2), learning_rate=0.08,
-    model_arguments={"widths": (64, 256, 256), "depths": (2, 2, 2), "patch": 2, "filters": 24, "first_pool": 1},
-    optimizer_arguments={"bias_lr": 2.0, "head_lr": 0.01, "momentum": 0.7, "iterations": 3}, epochs=8)
+    model_arguments={"widths": (64, 256, 256), "depths": (2, 2, 2), "patch": 2, "filters": 24, "first_pool": 1,
+                     "looks": 6},
+    optimizer_arguments={"bias_lr": 2.0, "head_lr": 0.01, "momentum": 0.7, "iterations": 3}, epochs=12)
 
 RECIPES = {recipe.name: recipe for recipe in (FAST, FAST94, Recipe())}
 
@@ -231,7 +232,7 @@ def plot_history(
     figure, axes = plt.subplots(1, 2, figsize=(9, 3.2), layout="constrained")
     table = history.to_frame()
     for ax, measure, factor in ((axes[0], "loss", 1), (axes[1], "accuracy", 100)):
-        ax.plot(table.index, factor * table[f"train_{measure}"], "--", label="training (augmented, with dropout)")
+        ax.plot(table.index, factor * table[f"train_{measure}"], "--", label="training (average over the epoch)")
         ax.plot(table.index, factor * table[f"valid_{measure}"], "-", label="validation")
         best = history.best["epoch"]
         ax.plot(best, factor * history.best[f"valid_{measure}"], "*", color="black", markersize=11,
