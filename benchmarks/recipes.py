@@ -1,7 +1,7 @@
 """Train a recipe with several seeds, each in a process of its own, and keep what came out.
 
     python -m benchmarks.recipes fast --seeds 5
-    python -m benchmarks.recipes fast94 --seeds 3 --runs runs/bench
+    python -m benchmarks.recipes fast93 --seeds 3 --runs runs/bench
 
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json; the

@@ -167,11 +167,11 @@ def report(result: dict) -> str:
         f"fast, a whole run: {whole['seconds']:.1f} s, {whole['valid_accuracy']:.2%} validation; for the others "
         f"it is the epochs of the report's stored run ({epochs}) × seconds per epoch",
     ]
-    if fast94 := read_record("recipes").get("fast94"):
-        lines.append(
-            f"to 94%: fast94 takes {fast94['seconds'] / 60:.1f} minutes to {fast94['test_accuracy']:.2%} test "
-            f"accuracy (mean of {fast94['n']}, stored record); the report's network does not get there"
-        )
+    longer = read_record("recipes").get("fast93")
+    lines.append(
+        f"94% is not reached yet: fast93 takes {longer['seconds'] / 60:.1f} minutes to "
+        f"{longer['test_accuracy']:.2%} test accuracy (mean of {longer['n']}, stored record)"
+    )
     return "\n".join(lines)
 
 

@@ -180,7 +180,7 @@ def bomb():
 def trained(tmp_path_factory):
     "The answer to two epochs on digits; the run's folder is `trained.folder / 'run'`, which no test changes."
     folder = tmp_path_factory.mktemp("trained")
-    options = ["--epochs", "2", "--batch-size", "32", "--out", "run", "--json"]
+    options = ["--recipe", "report", "--epochs", "2", "--batch-size", "32", "--out", "run", "--json"]
     return fresh("train", "--data", "digits", *options, cwd=folder)
 
 
@@ -354,7 +354,7 @@ def test_class_name_that_is_not_unicode(run, tmp_path):
 def test_ctrl_c_saves_and_the_named_command_goes_on(start, tmp_path):
     with open(tmp_path / "messages", "w") as messages:
         process = subprocess.Popen(
-            [PROGRAM, "train", "--data", "digits", "--epochs", "1000000", "--out", "my run"],
+            [PROGRAM, "train", "--data", "digits", "--recipe", "report", "--epochs", "1000000", "--out", "my run"],
             cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=messages, text=True)
         while "\nepoch" not in (tmp_path / "messages").read_text() and process.poll() is None:
             time.sleep(0.05)
@@ -566,7 +566,7 @@ def test_device_that_is_not_there(run, checkpoint, tmp_path):
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.parametrize("size, least", [("0", "at least 1"), ("-8", "at least 1"), ("4", "8 pixels")])
+@pytest.mark.parametrize("size, least", [("0", "at least 1"), ("-8", "at least 1"), ("3", "4 pixels")])
 def test_image_size_that_is_too_small(run, tmp_path, size, least):
     image_folder(tmp_path / "pets", cat=5, dog=5)
     refused(run("train", "--data", "pets", "--image-size", size, "--out", "run"), "image_size", size, least)
@@ -752,10 +752,17 @@ def test_resume_with_a_setting_that_the_run_has_already(run, own_run, option, va
 
 def test_resume_with_other_data(run, tmp_path):
     image_folder(tmp_path / "pets", cat=5, dog=5)
-    run("train", "--data", "pets", *SMALL, "--out", "run", "--json").json()
+    run("train", "--data", "pets", "--recipe", "report", *SMALL, "--out", "run", "--json").json()
     before = checkpoints_of(tmp_path / "run")
     picture(tmp_path / "pets" / "cat" / "new.png", seed=99)
     refused(run("train", "--resume", "run", "--epochs", "2"), "run", "other images", "same data")
+    assert checkpoints_of(tmp_path / "run") == before
+
+
+def test_resume_with_other_epochs_than_the_schedule_was_made_for(run, tmp_path):
+    run("train", "--data", "digits", "--epochs", "1", "--out", "run", "--json").json()
+    before = checkpoints_of(tmp_path / "run")
+    refused(run("train", "--resume", "run", "--epochs", "2"), "run", "epochs = 1, not 2", "another folder")
     assert checkpoints_of(tmp_path / "run") == before
 
 

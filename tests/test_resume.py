@@ -139,7 +139,7 @@ def test_program_killed_and_resumed(random, tmp_path):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-    command = [PROGRAM, "train", "--data", "digits", "--out", tmp_path / "run", *options]
+    command = [PROGRAM, "train", "--data", "digits", "--recipe", "report", "--out", tmp_path / "run", *options]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     said = next((line for line in process.stderr if line.startswith("epoch  1/6")), "")
     time.sleep(random.uniform(0, 0.5))
