@@ -4,11 +4,13 @@
     python -m benchmarks.recipes fast93 --seeds 3 --runs runs/bench
 
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
-images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json; the
-README's table is made from it.
+images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
+other seeds of the same recipe stay; the README's table is made from it.
 """
 
 import argparse
+import dataclasses
+import json
 import statistics
 import time
 from pathlib import Path
@@ -63,11 +65,13 @@ def main():
     recipe = get_recipe(options.recipe)
     network = build_model(recipe.model, **recipe.model_arguments)
     table = dimensions(network)
-    runs = []
+    settings = json.loads(json.dumps(dataclasses.asdict(recipe)))
+    before = read_record("recipes").get(recipe.name, {})
+    runs = {run["seed"]: run for run in before["runs"]} if before.get("recipe") == settings else {}
     for seed in range(options.first, options.first + options.seeds):
         out = options.runs and options.runs / f"{recipe.name}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, recipe.name, seed, out)
-        runs.append(run)
+        runs[seed] = run
         print(
             f"{recipe.name}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
             f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",
@@ -77,8 +81,9 @@ def main():
             "machine": machine(),
             "parameters": sum(p.numel() for p in network.parameters()),
             "multiply_adds": int(table.multiply_adds.sum()),
-            **summarize(runs),
-            "runs": runs,
+            **summarize(list(runs.values())),
+            "recipe": settings,
+            "runs": list(runs.values()),
         }
         write_record("recipes", {**read_record("recipes"), recipe.name: record})
     print(
