@@ -133,7 +133,10 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
-                average = self.state[parameter].setdefault("momentum", torch.zeros_like(parameter))
+                state = self.state[parameter]
+                if not state:
+                    state["momentum"] = torch.zeros_like(parameter)
+                average = state["momentum"]
                 average.mul_(group["momentum"]).add_(parameter.grad)
                 change = parameter.grad.add(average, alpha=group["momentum"])
                 if group["iterations"]:
@@ -454,8 +457,7 @@ class Run:
     ):
         self.recipe, self.device, self.precision, self.splits = recipe, device, precision, splits
         self.images, self.labels = splits.train.images.to(device), splits.train.labels.to(device)
-        steps = _steps_per_epoch(len(self.images), recipe.batch_size)
-        self.epochs = max(recipe.epochs, math.ceil(recipe.steps / max(steps, 1)))
+        self.epochs = max(recipe.epochs, math.ceil(recipe.steps / max(steps_per_epoch(self), 1)))
         self.mean, self.std = _normalization(recipe, splits.train.images)
         channels, height, width = splits.train.images.shape[1:]
         self.model_arguments = {"num_classes": len(splits.classes), "in_channels": channels,
@@ -509,15 +511,11 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         group["initial_lr"] = group["lr"]
     return optimizer
 
-# %% ../nbs/03_train.ipynb #4efb2398
-def _steps_per_epoch(images: int, batch_size: int) -> int:
-    whole, rest = divmod(images, batch_size)
-    return whole + (rest > 1)
-
 # %% ../nbs/03_train.ipynb #691a8147
 def steps_per_epoch(run: Run) -> int:
     "Batches in an epoch. Batch norm needs at least two images, so a last batch of one is left out."
-    return _steps_per_epoch(len(run.order), run.recipe.batch_size)
+    whole, rest = divmod(len(run.images), run.recipe.batch_size)
+    return whole + (rest > 1)
 
 # %% ../nbs/03_train.ipynb #0d6048d2
 def linear_schedule(
