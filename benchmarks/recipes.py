@@ -1,7 +1,7 @@
 """Train a recipe with several seeds, each in a process of its own, and keep what came out.
 
     python -m benchmarks.recipes fast --seeds 5
-    python -m benchmarks.recipes fast93 --seeds 3 --runs runs/bench
+    python -m benchmarks.recipes fast94 --seeds 3 --runs runs/bench
 
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
@@ -16,15 +16,14 @@ import time
 from pathlib import Path
 
 from benchmarks.measure import in_fresh_process, machine, read_record, write_record
-from cifar_cnn.data import load_data
 from cifar_cnn.evaluate import evaluate
 from cifar_cnn.model import build_model, dimensions
-from cifar_cnn.train import fit, get_recipe, make_checkpoint
+from cifar_cnn.train import fit, get_recipe, load_recipe_data, make_checkpoint
 
 
 def train(name: str, seed: int, out: Path | None) -> dict:
     recipe = get_recipe(name, seed=seed)
-    splits, start = load_data("cifar10", seed=seed), time.perf_counter()
+    splits, start = load_recipe_data(recipe), time.perf_counter()
     resume = out is not None and (out / "last.pth").exists()
     run = fit(splits, recipe, out, resume=resume)
     seconds = time.perf_counter() - start
