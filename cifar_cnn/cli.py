@@ -35,6 +35,8 @@ _Root = Annotated[Optional[Path], typer.Option(
     help="Folder for downloads and caches. (default: $CIFAR_CNN_DATA or the user's cache)")]
 _ImageSize = Annotated[int, typer.Option(help="Image folders: bring images to so many pixels square.")]
 _ValidFraction = Annotated[float, typer.Option(help="Share of the training images to validate on.")]
+_Crop = Annotated[Optional[float], typer.Option(
+    help="Image folders: keep this share of the shorter side; 0.875 is usual for photographs. (default: the recipe's, or 1)")]
 _SkipBad = Annotated[bool, typer.Option("--skip-bad", help="Image folders: leave unreadable images out and list them.")]
 _Device = Annotated[Optional[str], typer.Option(help="cpu, cuda or mps. (default: the fastest there is)")]
 _Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
@@ -44,12 +46,21 @@ def _say(message: str) -> None:
     "A message for people, on standard error."
     print(message, file=sys.stderr, flush=True)
 
+# %% ../nbs/cli.ipynb #a5842a33
+def _given(**options) -> dict:
+    "The options that were given."
+    return {name: value for name, value in options.items() if value is not None}
+
 # %% ../nbs/cli.ipynb #5686a0b9
 def _load(source: str, root: Path | None, **options):
     "`load_data`, and a list of what was left out."
     from cifar_cnn.data import load_data
 
-    splits = load_data(source, root, **options)
+    return _told(load_data(source, root, **options))
+
+# %% ../nbs/cli.ipynb #be0513dc
+def _told(splits):
+    "The same splits, after a list of what was left out of them."
     if splits.skipped:
         _say(f"left out {len(splits.skipped)} unreadable images:")
     for path, reason in splits.skipped:
@@ -64,6 +75,7 @@ def data(
     valid_fraction: _ValidFraction = 0.1,
     seed: Annotated[int, typer.Option(help="Of the validation draw.")] = 0,
     image_size: _ImageSize = 32,
+    crop: _Crop = None,
     skip_bad: _SkipBad = False,
     out: Annotated[Optional[Path], typer.Option(help="Write figures of the data to this folder.")] = None,
     as_json: _Json = False,
@@ -71,7 +83,8 @@ def data(
     "Load a data set (download it once if need be), check it, and describe it."
     from cifar_cnn.data import channel_statistics, save_figures
 
-    splits = _load(source, root, valid_fraction=valid_fraction, seed=seed, image_size=image_size, skip_bad=skip_bad)
+    splits = _load(source, root, valid_fraction=valid_fraction, seed=seed, image_size=image_size, skip_bad=skip_bad,
+                   **_given(crop=crop))
     parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
     mean, std = channel_statistics(splits.train.images)
     facts = {"source": splits.source, "shape": list(splits.train.images.shape[1:]), "mean": mean, "std": std,
@@ -90,8 +103,17 @@ def data(
 @app.command()
 def train(
     data: Annotated[Optional[str], typer.Option(
-        help="cifar10, mnist, digits, or an image folder. (default: cifar10)")] = None,
-    recipe: Annotated[Optional[str], typer.Option(help="How to train. fast, report, … (default: fast)")] = None,
+        help="cifar10, mnist, digits, cifar10:cat,dog, or an image folder. (default: the recipe's)")] = None,
+    recipe: Annotated[Optional[str], typer.Option(help="How to train: fast, fast94, report, simple, compact, mnist, "
+                                                  "cats_vs_dogs. (default: fast, or the checkpoint's)")] = None,
+    start: Annotated[Optional[Path], typer.Option(
+        "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")] = None,
+    model: Annotated[Optional[str], typer.Option(
+        help="Another network, also any of torchvision's, such as resnet18. (default: the recipe's)")] = None,
+    weights: Annotated[Optional[str], typer.Option(
+        help="Begin with torchvision's weights of this name, such as DEFAULT; downloaded once.")] = None,
+    body_rate: Annotated[Optional[float], typer.Option(
+        help="Learning rate of all layers but the last, relative to it; 0 freezes them. (default: the recipe's)")] = None,
     epochs: Annotated[Optional[int], typer.Option(help="At most so many epochs; some recipes allow a change on --resume.")] = None,
     batch_size: Annotated[Optional[int], typer.Option(help="Images per step.")] = None,
     learning_rate: Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")] = None,
@@ -103,7 +125,8 @@ def train(
     valid_fraction: Annotated[Optional[float], typer.Option(
         help="Share of the training images to validate on. (default: 0.1)")] = None,
     image_size: Annotated[Optional[int], typer.Option(
-        help="Image folders: bring images to so many pixels square. (default: 32)")] = None,
+        help="Image folders: bring images to so many pixels square. (default: the recipe's)")] = None,
+    crop: _Crop = None,
     skip_bad: _SkipBad = False,
     device: _Device = None,
     compile: Annotated[Optional[bool], typer.Option(
@@ -113,16 +136,18 @@ def train(
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."
     from cifar_cnn.train import fit
 
-    changes = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
-    options = _given(valid_fraction=valid_fraction, image_size=image_size, skip_bad=skip_bad or None)
+    changes = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, model=model,
+                     weights=weights, body_rate=body_rate)
+    options = _given(valid_fraction=valid_fraction, image_size=image_size, crop=crop, skip_bad=skip_bad or None)
     if resume is not None:
-        plan, splits = _resumed(resume, {**_given(data=data, recipe=recipe, out=out), **changes, **options}, root)
+        given = {**_given(data=data, recipe=recipe, out=out, **{"from": start}), **changes, **options}
+        plan, splits, begin = *_resumed(resume, given, root), None
     else:
-        plan, splits = _planned(recipe or "fast", changes, data or "cifar10", root, options)
+        plan, splits, begin = _planned(recipe, changes, data, root, options, start)
     out = resume or out or _new_folder(splits, plan)
     _say(f"{splits}\nrecipe {plan.name}; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
-        run = fit(splits, plan, out, resume=resume is not None, device=device, compiled=compile)
+        run = fit(splits, plan, out, resume=resume is not None, start=begin, device=device, compiled=compile)
     if run.interrupted:
         again = ["cifar-cnn", "train"]
         for option, value in _given(resume=out, root=root, device=device).items():
@@ -133,18 +158,39 @@ def train(
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)
 
-# %% ../nbs/cli.ipynb #a5842a33
-def _given(**options) -> dict:
-    "The options that were given."
-    return {name: value for name, value in options.items() if value is not None}
-
 # %% ../nbs/cli.ipynb #10ef2601
-def _planned(recipe: str, changes: dict, data: str, root: Path | None, options: dict):
-    "Recipe and data of a new run; mistakes in the recipe show before the data are read."
-    from cifar_cnn.train import get_recipe
+def _planned(recipe: str | None, changes: dict, data: str | None, root: Path | None, options: dict, start: Path | None):
+    "Recipe, data and beginning of a new run; mistakes in the recipe show before the data are read."
+    from cifar_cnn.model import is_backbone
+    from cifar_cnn.train import get_recipe, load_checkpoint, load_recipe_data
 
-    plan = get_recipe(recipe, **changes)
-    return plan, _load(data, root, seed=plan.seed, **options)
+    begin = None if start is None else load_checkpoint(start)
+    if begin is not None:
+        plan = _continued(begin, recipe, changes)
+        data, options = data or begin.data["source"], {**options, "image_size": plan.image_size, "crop": plan.crop}
+    else:
+        plan = get_recipe(recipe or "fast")
+        if "model" in changes and not (is_backbone(changes["model"]) and is_backbone(plan.model)):
+            changes = {**changes, "model_arguments": {}}  # they were for another network
+        plan = get_recipe(recipe or "fast", **changes)
+    return plan, _told(load_recipe_data(plan, data, root, **options)), begin
+
+# %% ../nbs/cli.ipynb #8c567314
+def _continued(begin, recipe: str | None, changes: dict):
+    "How to go on with a checkpoint: its network, image size and crop; by its recipe, or by the one named."
+    import dataclasses
+
+    from cifar_cnn.train import Recipe, RecipeError, get_recipe
+
+    if "model" in changes or "weights" in changes:
+        raise RecipeError("--from brings its own network and weights: leave out --model and --weights")
+    arguments = {name: value for name, value in begin.model_arguments.items()
+                 if name not in ("num_classes", "in_channels", "image_size")}
+    plan = get_recipe(recipe) if recipe else Recipe.from_dict(begin.recipe)
+    fewer = {"steps": 0} if "epochs" in changes else {}
+    return dataclasses.replace(
+        plan, model=begin.model, model_arguments=arguments, weights="", image_size=begin.model_arguments["image_size"],
+        crop=begin.data["options"].get("crop", 1.0), **fewer, **changes)
 
 # %% ../nbs/cli.ipynb #1af50430
 def _resumed(folder: Path, given: dict, root: Path | None):

@@ -5,16 +5,18 @@
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
            'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'ImageError',
-           'to_rgb', 'decode_image', 'list_images', 'fit_square', 'decode_images', 'load_folder', 'load_cifar10',
-           'load_mnist', 'read_digits', 'load_data', 'plot_class_counts', 'show_image', 'plot_examples',
+           'to_rgb', 'decode_image', 'list_images', 'fit_square', 'decode_images', 'select', 'load_folder',
+           'load_cifar10', 'load_mnist', 'read_digits', 'load_data', 'plot_class_counts', 'show_image', 'plot_examples',
            'channel_statistics', 'plot_pixel_histogram', 'plot_class_means', 'save_figures', 'nearest_neighbours']
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
 import contextlib
+import glob
 import gzip
 import hashlib
 import http.client
 import io
+import math
 import os
 import shutil
 import sys
@@ -23,10 +25,11 @@ import tempfile
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import BinaryIO
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -44,7 +47,7 @@ from tqdm.auto import tqdm
 # %% ../nbs/00_data.ipynb #49eb2e9f
 @dataclass(frozen=True, repr=False)
 class ImageSet:
-    "Labelled images of one size, in memory."
+    "Labelled images of one size, in memory or mapped from a file."
     images: Tensor              # N×C×H×W uint8, 0–255
     labels: Tensor              # N int64, an index into `classes`
     classes: tuple[str, ...]    # the class names, in label order
@@ -63,6 +66,14 @@ class ImageSet:
         "How many images each class has."
         counts = torch.bincount(self.labels, minlength=len(self.classes))
         return dict(zip(self.classes, counts.tolist()))
+
+    def only(self, classes: Sequence[str]) -> "ImageSet":
+        "The images of some classes, in their order. Raises `DataError` for a name that is not a class."
+        for name in classes:
+            if name not in self.classes:
+                raise DataError(f"there is no class {name!r}: choose among {', '.join(self.classes)}")
+        new = torch.tensor([classes.index(name) if name in classes else -1 for name in self.classes])[self.labels]
+        return ImageSet(self.images[new >= 0], new[new >= 0], tuple(classes))
 
 # %% ../nbs/00_data.ipynb #cfbe2183
 @dataclass(frozen=True, repr=False)
@@ -135,14 +146,19 @@ class SaveError(OSError):
 
 # %% ../nbs/00_data.ipynb #f5ca9000
 def save_atomically(
-    content: dict | bytes,  # bytes as they are; a dictionary of tensors and plain values by `torch.save`
+    content: dict | bytes | Callable[[BinaryIO], None],  # what `torch.save` takes; bytes; or what writes to a file
     path: Path,             # the file to write; its folder must exist
 ) -> None:
     "Write beside `path`, flush to the disk, rename. Raises `SaveError` and leaves `path` as it was."
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         with open(temporary, "wb") as file:
-            file.write(content) if isinstance(content, bytes) else torch.save(content, file)
+            if callable(content):
+                content(file)
+            elif isinstance(content, bytes):
+                file.write(content)
+            else:
+                torch.save(content, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(temporary, path)
@@ -310,30 +326,55 @@ def list_images(
 def fit_square(
     image: Image.Image,  # any size
     size: int,           # height and width of the result in pixels
+    crop: float = 1.0,   # the share of the shorter side that is kept, 0–1; 0.875 for photographs
 ) -> Image.Image:        # size×size, of the same mode
-    "Scale so that the square is covered (bilinear, antialiased), then crop the middle."
-    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR)
+    "Scale so that a square of size / crop is covered (bilinear, antialiased), then crop the middle."
+    return ImageOps.fit(image, (size, size), Image.Resampling.BILINEAR, bleed=(1 - crop) / 2)
 
 # %% ../nbs/00_data.ipynb #c3f3ea1c
 def decode_images(
     files: Sequence[Path],  # image files
     size: int,              # height and width of the result in pixels
-) -> tuple[Tensor, dict[int, str]]:  # N×3×size×size uint8 (N as `files`); position → reason of the unreadable
+    crop: float,            # as for `fit_square`
+    out: BinaryIO,          # gets 3×size×size bytes for each file, in order; zeros for the unreadable
+) -> dict[int, str]:        # position → reason of the unreadable
     "Decode, scale and centre-crop many images, in parallel, with a progress bar."
-    def decode(file: Path) -> np.ndarray | str:
+    def decode(file: Path) -> bytes | str:
         try:
-            return np.asarray(fit_square(decode_image(file), size))
+            return np.asarray(fit_square(decode_image(file), size, crop)).transpose(2, 0, 1).tobytes()
         except ImageError as error:
             return str(error).split(": ", 1)[1]
-    images, bad = torch.zeros(len(files), 3, size, size, dtype=torch.uint8), {}
-    with ThreadPoolExecutor() as pool:
-        results = progress_bar(pool.map(decode, files), total=len(files), desc="decoding", unit=" images")
-        for position, pixels in enumerate(results):
-            if isinstance(pixels, str):
-                bad[position] = pixels
-            else:
-                images[position] = torch.tensor(pixels).permute(2, 0, 1)
-    return images, bad
+    bad, nothing = {}, bytes(3 * size * size)
+    with ThreadPoolExecutor() as pool, progress_bar(total=len(files), desc="decoding", unit=" images") as bar:
+        for start in range(0, len(files), 256):  # in portions: what is decoded and not yet written is in memory
+            for position, pixels in enumerate(pool.map(decode, files[start:start + 256]), start):
+                if isinstance(pixels, str):
+                    bad[position], pixels = pixels, nothing
+                out.write(pixels)
+                bar.update()
+    return bad
+
+# %% ../nbs/00_data.ipynb #48ebb852
+def select(
+    images: ImageSet,
+    index: Tensor,           # int64 positions
+    scratch: Path,           # the folder for a large selection's file
+    in_memory: int = 2**29,  # bytes; a selection of fewer needs no file
+) -> ImageSet:
+    "Some of the images; a large selection is memory-mapped, so that it does not need the memory. Raises `SaveError`."
+    shape = (len(index), *images.images.shape[1:])
+    if math.prod(shape) < in_memory:
+        return images[index]
+    try:
+        with tempfile.NamedTemporaryFile(prefix="selection-", dir=make_folder(scratch)) as file:
+            for chunk in index.split(256):
+                file.write(images.images[chunk].numpy())
+            file.flush()
+            pixels = torch.from_file(file.name, size=math.prod(shape), dtype=torch.uint8)
+    except OSError as error:
+        raise SaveError(f"cannot write to {scratch} ({error.strerror or error}): free some space, or choose another "
+                        "folder with --root or $CIFAR_CNN_DATA") from error
+    return ImageSet(pixels.view(shape), images.labels[index], images.classes)
 
 # %% ../nbs/00_data.ipynb #ec68e2ff
 def load_folder(
@@ -341,24 +382,43 @@ def load_folder(
     size: int,               # height and width in pixels that images are brought to
     cache: Path,             # where to keep decoded images
     skip_bad: bool = False,  # leave unreadable images out instead of raising `DataError`
+    crop: float = 1.0,       # as for `fit_square`
 ) -> tuple[dict[str, ImageSet], tuple[tuple[str, str], ...]]:  # part → images; (path, reason) of those left out
     "Read a folder of images, from the cache if nothing changed. Raises `DataError` naming every unreadable image."
-    files = _list_parts(folder)
+    parts = _list_parts(folder)
     listing = [(part, name, str(file), *_size_and_time(file))
-               for part, classes in files.items() for name, members in classes.items() for file in members]
-    digest = hashlib.sha256(repr((size, listing)).encode()).hexdigest()
-    cache_file = cache / f"{folder.name}-{size}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}.pt"
-    decoded = _read_cache(cache_file, digest)
-    if decoded is None:
-        images, bad = decode_images([Path(file) for _, _, file, *_ in listing], size)
-        decoded = {"digest": digest, "images": images, "bad": [[listing[i][2], why] for i, why in bad.items()]}
+               for part, classes in parts.items() for name, members in classes.items() for file in members]
+    files = [file for _, _, file, *_ in listing]
+    digest = hashlib.sha256(repr((size, crop, listing)).encode()).hexdigest()
+    stem = cache / f"{folder.name}-{size}-{hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:8]}"
+    bad = _read_index(stem, digest)
+    if bad is None:
         try:
-            save_atomically(decoded, make_folder(cache) / cache_file.name)
+            bad = _fill_cache(stem, digest, [Path(file) for file in files], size, crop)
         except SaveError as error:
             raise SaveError(f"{error}, with --root or $CIFAR_CNN_DATA") from error
-    if decoded["bad"] and not skip_bad:
-        raise DataError(_bad_images_message(folder, len(listing), decoded["bad"]))
-    return _assemble(files, decoded), tuple(map(tuple, decoded["bad"]))
+    skipped = tuple((files[position], reason) for position, reason in bad.items())
+    if skipped and not skip_bad:
+        raise DataError(_bad_images_message(folder, len(files), skipped))
+    pixels = torch.from_file(str(_pixel_file(stem, digest)), size=len(files) * 3 * size * size, dtype=torch.uint8)
+    return _assemble(parts, pixels.view(-1, 3, size, size), set(bad), cache), skipped
+
+# %% ../nbs/00_data.ipynb #321968bf
+def _pixel_file(stem: Path, digest: str) -> Path:
+    "Where the pixels of a listing are: new pixels never overwrite those that another process may be reading."
+    return stem.with_name(f"{stem.name}-{digest[:16]}.pixels")
+
+# %% ../nbs/00_data.ipynb #3d94de45
+def _fill_cache(stem: Path, digest: str, files: list[Path], size: int, crop: float) -> dict[int, str]:
+    "Decode into the cache: the pixels, then the index that makes them valid. Returns the unreadable, with reasons."
+    bad = {}
+    make_folder(stem.parent)
+    save_atomically(lambda out: bad.update(decode_images(files, size, crop, out)), _pixel_file(stem, digest))
+    save_atomically({"digest": digest, "bad": bad}, stem.with_name(stem.name + ".pt"))
+    for other in stem.parent.glob(f"{glob.escape(stem.name)}-*.pixels"):
+        if other != _pixel_file(stem, digest):
+            other.unlink(missing_ok=True)
+    return bad
 
 # %% ../nbs/00_data.ipynb #57e9ee4b
 def _size_and_time(file: Path) -> tuple[int, int]:
@@ -385,33 +445,34 @@ def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
     return parts
 
 # %% ../nbs/00_data.ipynb #ab0aee04
-def _read_cache(file: Path, digest: str) -> dict | None:
-    "What `load_folder` stored for the same listing, memory-mapped; None if there is none or it is unreadable."
+def _read_index(stem: Path, digest: str) -> dict[int, str] | None:
+    "What is unreadable in the listing whose pixels are in the cache; None if they are not."
     try:
-        stored = torch.load(file, weights_only=True, mmap=True)
-        return stored if stored["digest"] == digest else None
+        stored = torch.load(stem.with_name(stem.name + ".pt"), weights_only=True)
+        return stored["bad"] if stored["digest"] == digest and _pixel_file(stem, digest).exists() else None
     except Exception:  # absent, of an older format, damaged: the cache is only a copy, and is made again
         return None
 
 # %% ../nbs/00_data.ipynb #8ee87f85
-def _bad_images_message(folder: Path, count: int, bad: list[list[str]]) -> str:
+def _bad_images_message(folder: Path, count: int, bad: Sequence[tuple[str, str]]) -> str:
     "Name every unreadable image with its reason."
     lines = "".join(f"\n  {path}: {reason}" for path, reason in bad)
     return (f"{len(bad)} of {count:,} images in {folder} cannot be read:{lines}\n"
             "Mend or remove them, or leave them out with --skip-bad (skip_bad=True)")
 
 # %% ../nbs/00_data.ipynb #7fb5ee79
-def _assemble(files: dict[str, dict[str, list[Path]]], decoded: dict) -> dict[str, ImageSet]:
+def _assemble(
+    files: dict[str, dict[str, list[Path]]], pixels: Tensor, bad: set[int], scratch: Path
+) -> dict[str, ImageSet]:
     "Cut the decoded images into parts, without the unreadable ones."
-    bad, parts, start = {path for path, _ in decoded["bad"]}, {}, 0
+    parts, start = {}, 0
     for part, classes in files.items():
         labels = torch.tensor([label for label, members in enumerate(classes.values()) for _ in members])
-        readable = torch.tensor([str(file) not in bad for members in classes.values() for file in members])
-        images = decoded["images"][start:start + len(labels)]
+        readable = [position for position in range(len(labels)) if start + position not in bad]
+        parts[part] = ImageSet(pixels[start:start + len(labels)], labels, tuple(classes))
         start += len(labels)
-        parts[part] = ImageSet(images, labels, tuple(classes))
-        if not readable.all():
-            parts[part] = parts[part][readable]
+        if len(readable) < len(labels):
+            parts[part] = select(parts[part], torch.tensor(readable, dtype=torch.long), scratch)
         if 0 in parts[part].counts().values():
             raise DataError(f"no image of class {min(parts[part].counts(), key=parts[part].counts().get)} "
                             f"in {part} can be read: mend them, or remove the class")
@@ -493,37 +554,49 @@ def read_digits() -> ImageSet:  # 1,797 images of 1×8×8
 
 # %% ../nbs/00_data.ipynb #a4eb43d0
 def load_data(
-    source: str | Path = "cifar10",    # "cifar10", "mnist", "digits", or the path of an image folder
+    source: str | Path = "cifar10",    # "cifar10", "mnist", "digits", "cifar10:cat,dog", …, or a folder of images
     root: str | Path | None = None,    # where downloads and caches live; None for `data_root()`
     valid_fraction: float = 0.1,       # the share of the training images to validate on, if there is no such part
     seed: int = 0,                     # of the validation draw; the test split does not depend on it
     image_size: int = 32,              # of image folders: the side in pixels that images are brought to
     skip_bad: bool = False,            # of image folders: leave unreadable images out instead of raising an error
+    crop: float = 1.0,                 # of image folders: the share of the shorter side that is kept, as `fit_square`
 ) -> Splits:
     "Load a data set, decoded and split; where there is no test part, a fixed fifth of each class becomes it."
     if not 0 < valid_fraction < 1:
         raise DataError(f"valid_fraction is {valid_fraction}: it must be between 0 and 1 (0.1 is usual)")
-    if str(source) not in ("cifar10", "mnist", "digits"):
-        source = Path(source).expanduser().resolve()
+    if not 0 < crop <= 1:
+        raise DataError(f"crop is {crop}: it must be above 0 and at most 1 (0.875 is usual for photographs)")
+    name, _, chosen = str(source).partition(":")
+    if name not in ("cifar10", "mnist", "digits"):
+        name, chosen = str(Path(source).expanduser().resolve()), ""
     if not 0 <= seed < 2**63:
         raise DataError(f"seed is {seed}: it must be between 0 and 2**63 − 1")
-    parts, skipped = _load_parts(str(source), data_root(root), image_size, skip_bad)
+    scratch = data_root(root) / "cache"
+    parts, skipped = _load_parts(name, data_root(root), image_size, skip_bad, crop)
+    if chosen:
+        parts = {part: images.only(chosen.split(",")) for part, images in parts.items()}
     needed = 1 + ("test" not in parts) + ("valid" not in parts)
-    for name, count in parts["train"].counts().items():
+    for kind, count in parts["train"].counts().items():
         if count < needed:
-            raise DataError(f"class {name} has {count} image(s): at least {needed} are needed, so that training, "
+            raise DataError(f"class {kind} has {count} image(s): at least {needed} are needed, so that training, "
                             "validation and test get theirs")
     if "test" not in parts:
-        kept, held_out = stratified_split(parts["train"].labels, 0.2, seed=0)
-        parts = {**parts, "train": parts["train"][kept], "test": parts["train"][held_out]}
+        parts["train"], parts["test"] = _held_out(parts["train"], 0.2, 0, scratch)
     if "valid" not in parts:
-        kept, held_out = stratified_split(parts["train"].labels, valid_fraction, seed)
-        parts = {**parts, "train": parts["train"][kept], "valid": parts["train"][held_out]}
-    options = {"valid_fraction": valid_fraction, "seed": seed, "image_size": image_size, "skip_bad": skip_bad}
-    return Splits(parts["train"], parts["valid"], parts["test"], str(source), options, skipped)
+        parts["train"], parts["valid"] = _held_out(parts["train"], valid_fraction, seed, scratch)
+    options = {"valid_fraction": valid_fraction, "seed": seed, "image_size": image_size, "skip_bad": skip_bad,
+               "crop": crop}
+    return Splits(parts["train"], parts["valid"], parts["test"], f"{name}:{chosen}" if chosen else name, options, skipped)
+
+# %% ../nbs/00_data.ipynb #2a4b8662
+def _held_out(images: ImageSet, fraction: float, seed: int, scratch: Path) -> tuple[ImageSet, ImageSet]:
+    "What stays, and what is held out, by `stratified_split`."
+    kept, held_out = stratified_split(images.labels, fraction, seed)
+    return select(images, kept, scratch), select(images, held_out, scratch)
 
 # %% ../nbs/00_data.ipynb #0c83463a
-def _load_parts(source: str, root: Path, image_size: int, skip_bad: bool):
+def _load_parts(source: str, root: Path, image_size: int, skip_bad: bool, crop: float):
     "Read the named source or folder."
     if source == "cifar10":
         return load_cifar10(root, skip_bad)
@@ -533,7 +606,7 @@ def _load_parts(source: str, root: Path, image_size: int, skip_bad: bool):
         return {"train": read_digits()}, ()
     if image_size < 1:
         raise DataError(f"image_size is {image_size}: it must be at least 1 pixel (32 is CIFAR-10's)")
-    return load_folder(Path(source), image_size, root / "cache", skip_bad)
+    return load_folder(Path(source), image_size, root / "cache", skip_bad, crop)
 
 # %% ../nbs/00_data.ipynb #55addf95
 def plot_class_counts(
@@ -593,8 +666,9 @@ def channel_statistics(
     images: Tensor,  # N×C×H×W uint8
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:  # mean and standard deviation per channel, on the scale 0–1
     "Mean and standard deviation of each channel over all pixels, exact: from counts, without a float copy."
-    counts = torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in images.unbind(1)])
-    counts = counts.double()
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+    for chunk in images.split(1000):
+        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in chunk.unbind(1)])
     shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256).double() / 255
     mean = shares @ values
     std = (shares @ values**2 - mean**2).sqrt()

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'conv_block', 'dense_block', 'ModelError', 'CifarCNN', 'count_parameters', 'whitening_filters', 'FastBlock',
-           'FastCNN', 'build_model', 'dimensions', 'plot_dimensions']
+           'FastCNN', 'SimpleCNN', 'CompactCNN', 'MLP', 'Backbone', 'head_name', 'is_backbone', 'build_model',
+           'dimensions', 'plot_dimensions']
 
 # %% ../nbs/02_model.ipynb #f2edc457
 from functools import partial
@@ -13,8 +14,10 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import torch
 import torch.nn.functional as F
+import torchvision
 from matplotlib.figure import Figure
 from torch import Tensor, nn
+from torchvision.models import get_model, list_models
 
 # %% ../nbs/02_model.ipynb #6cad1cd5
 def conv_block(
@@ -168,22 +171,122 @@ class FastCNN(nn.Module):
         x = self.blocks(torch.cat([self.first(self.whiten(chunk)) for chunk in chunks]))
         return self.head(self.pool(x).flatten(1)).unflatten(0, (-1, len(images))).mean(0)
 
+# %% ../nbs/02_model.ipynb #18d547c4
+class SimpleCNN(nn.Sequential):
+    "Three blocks of one convolution, two dense layers: 620,810 parameters for CIFAR-10."
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,                      # 3 for colour, 1 for grey
+        image_size: int = 32,                      # height and width in pixels; halved by each block
+        widths: tuple[int, ...] = (32, 64, 128),   # channels of each block
+        hidden: int = 256,                         # outputs of the first dense layer; the report does not say
+        dropout: float = 0.5,
+    ):
+        side = image_size // 2 ** len(widths)
+        if side < 1:
+            raise ModelError(f"image_size is {image_size}: {len(widths)} poolings need {2 ** len(widths)} pixels or more")
+        blocks = [nn.Sequential(nn.Conv2d(a, b, 3, padding=1), nn.BatchNorm2d(b), nn.ReLU(), nn.MaxPool2d(2))
+                  for a, b in zip((in_channels, *widths), widths)]
+        super().__init__(*blocks, nn.Flatten(), nn.Dropout(dropout), nn.Linear(widths[-1] * side * side, hidden),
+                         nn.ReLU(), nn.Dropout(dropout), nn.Linear(hidden, num_classes))
+
+# %% ../nbs/02_model.ipynb #a651c7a3
+class CompactCNN(nn.Sequential):
+    "Two unpadded convolutions with pooling, two dense layers: 167,562 parameters for CIFAR-10."
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 3,                 # 3 for colour, 1 for grey
+        image_size: int = 32,                 # height and width in pixels
+        widths: tuple[int, int] = (32, 64),   # channels of the two convolutions
+        hidden: int = 64,                     # outputs of the first dense layer
+        dropout: float = 0.25,                # after each pooling, twice that after the dense layer; the report does not say
+    ):
+        side = ((image_size - 2) // 2 - 2) // 2
+        if side < 1:
+            raise ModelError(f"image_size is {image_size}: this network needs 10 pixels or more")
+        blocks = [nn.Sequential(nn.Conv2d(a, b, 3), nn.ReLU(), nn.MaxPool2d(2), nn.Dropout(dropout))
+                  for a, b in zip((in_channels, *widths), widths)]
+        super().__init__(*blocks, nn.Flatten(), nn.Linear(widths[-1] * side * side, hidden), nn.ReLU(),
+                         nn.Dropout(2 * dropout), nn.Linear(hidden, num_classes))
+
+# %% ../nbs/02_model.ipynb #13c7a682
+class MLP(nn.Sequential):
+    "Dense layers only, of the MNIST report: 535,818 parameters for images of 28×28 in grey."
+
+    def __init__(
+        self,
+        num_classes: int = 10,
+        in_channels: int = 1,                  # 3 for colour, 1 for grey
+        image_size: int = 28,                  # height and width in pixels
+        hidden: tuple[int, ...] = (512, 256),  # outputs of each dense layer but the last
+        dropout: float = 0.2,                  # the report does not say
+    ):
+        features = (in_channels * image_size**2, *hidden)
+        layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a, b in zip(features, hidden)]
+        super().__init__(nn.Flatten(), *layers, nn.Linear(hidden[-1], num_classes))
+
+# %% ../nbs/02_model.ipynb #79338277
+class Backbone(nn.Module):
+    "A classification network of torchvision's, for images of any size."
+
+    def __init__(
+        self,
+        backbone: str,             # torchvision's name for it, such as "resnet18"
+        num_classes: int = 10,
+        in_channels: int = 3,      # 3 for colour, 1 for grey
+        image_size: int = 224,     # height and width in pixels
+        side: int | None = None,   # height and width that images are scaled to; None: as they are
+    ):
+        super().__init__()
+        self.side = side or image_size
+        special = {"vit": {"image_size": self.side}, "maxvit": {"input_size": (self.side, self.side)},
+                   "inception": {"aux_logits": False, "init_weights": True},
+                   "googlenet": {"aux_logits": False, "init_weights": True}}
+        arguments = special.get(backbone.split("_")[0], {})
+        try:
+            self.network = get_model(backbone, weights=None, num_classes=num_classes, **arguments)
+        except (ValueError, TypeError) as error:
+            raise ModelError(f"torchvision's {backbone} cannot be built for {self.side} pixels: {error}") from error
+        self.in_channels = in_channels
+
+    def forward(self, images: Tensor) -> Tensor:  # N×in_channels×H×W → N×num_classes
+        if images.shape[-1] != self.side:
+            images = F.interpolate(images, (self.side, self.side), mode="bilinear", align_corners=False)
+        return self.network(images if self.in_channels == 3 else images.expand(-1, 3, -1, -1))
+
+# %% ../nbs/02_model.ipynb #3aeffc6f
+def head_name(model: nn.Module) -> str:  # "head" for one, "network.fc" for another
+    "The name of the last layer with weights."
+    return [name for name, layer in model.named_modules() if isinstance(layer, (nn.Linear, nn.Conv2d))][-1]
+
 # %% ../nbs/02_model.ipynb #27f910ce
-MODELS = {"cifar_cnn": CifarCNN, "fast_cnn": FastCNN}  # name → what takes num_classes, in_channels, image_size and arguments of its own
+MODELS = {  # name → what takes num_classes, in_channels, image_size and arguments of its own
+    "cifar_cnn": CifarCNN, "fast_cnn": FastCNN, "simple_cnn": SimpleCNN, "compact_cnn": CompactCNN, "mlp": MLP}
+
+# %% ../nbs/02_model.ipynb #2dfd9afa
+def is_backbone(name: str) -> bool:
+    "Whether torchvision has a classification network of this name."
+    return name in list_models(module=torchvision.models)
 
 # %% ../nbs/02_model.ipynb #3d3fc238
 def build_model(
-    name: str,             # a key of `MODELS`
+    name: str,             # a key of `MODELS`, or torchvision's name of a classification network
     num_classes: int = 10,
     in_channels: int = 3,  # 3 for colour, 1 for grey
     image_size: int = 32,  # height and width in pixels
     **arguments,           # what else the network takes, such as `widths`
 ) -> nn.Module:            # N×in_channels×image_size×image_size → N×num_classes logits
     "Build a network with fresh random weights. Raises `ModelError` for an unknown name or argument."
-    if name not in MODELS:
-        raise ModelError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}")
+    if name not in MODELS and not is_backbone(name):
+        raise ModelError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or a classification network "
+                         "of torchvision's, such as resnet18")
+    build = MODELS.get(name) or partial(Backbone, name)
     try:
-        return MODELS[name](num_classes=num_classes, in_channels=in_channels, image_size=image_size, **arguments)
+        return build(num_classes=num_classes, in_channels=in_channels, image_size=image_size, **arguments)
     except TypeError as error:
         raise ModelError(f"model {name!r} cannot be built: {error}") from error
 
@@ -193,10 +296,10 @@ def dimensions(
     input_shape: tuple[int, int, int] = (3, 32, 32),  # C×H×W
 ) -> pd.DataFrame:  # one row a layer: name, layer, output, parameters, multiply_adds, receptive_field
     "Every layer's output shape, parameters, multiply-adds per image, and receptive field in pixels."
-    rows, hooks = [], []
+    rows, made_by, hooks = [], {}, []
     for name, layer in model.named_modules():
-        if not list(layer.children()):
-            hooks.append(layer.register_forward_hook(partial(_record, rows, name)))
+        if not list(layer.children()) or list(layer.parameters(recurse=False)):
+            hooks.append(layer.register_forward_hook(partial(_record, rows, made_by, name)))
     device, was_training = next(model.parameters()).device, model.training
     try:
         with torch.no_grad():
@@ -205,17 +308,20 @@ def dimensions(
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return _with_receptive_fields(pd.DataFrame(rows), input_shape[-1])
+    return _with_receptive_fields(pd.DataFrame(rows), getattr(model, "side", input_shape[-1]))
 
 # %% ../nbs/02_model.ipynb #e8adf009
-def _record(rows: list[dict], name: str, layer: nn.Module, inputs: tuple[Tensor, ...], output: Tensor) -> None:
-    "A forward hook: append what this layer did."
-    parameters = count_parameters(layer)
-    places = output[0, 0].numel() if isinstance(layer, nn.Conv2d) else 1
-    weights = layer.weight.numel() if isinstance(layer, (nn.Conv2d, nn.Linear)) else 0
+def _record(rows: list[dict], made_by: dict, name: str, layer: nn.Module, inputs: tuple, output) -> None:
+    "A forward hook: append what this layer did, and which row made its input."
+    output = output[0] if isinstance(output, tuple) else output
+    source, _ = made_by.get(id(inputs[0]), (len(rows) - 1, None)) if inputs else (len(rows) - 1, None)
+    own = sum(p.numel() for p in layer.parameters(recurse=False) if p.requires_grad)
+    channels = getattr(layer, "out_channels", getattr(layer, "out_features", None))
+    times = output[0].numel() // channels if isinstance(layer, (nn.Conv2d, nn.Linear)) else 0
     window = {key: _side(getattr(layer, key, 1)) for key in ("kernel_size", "stride")}
-    rows.append({"name": name, "layer": type(layer).__name__, "output": tuple(output.shape[1:]),
-                 "parameters": parameters, "multiply_adds": weights * places, **window})
+    rows.append({"name": name, "layer": type(layer).__name__, "output": tuple(output.shape[1:]), "parameters": own,
+                 "multiply_adds": layer.weight.numel() * times if times else 0, "source": source, **window})
+    made_by[id(output)] = len(rows) - 1, output  # kept, so that no other tensor gets its id
 
 # %% ../nbs/02_model.ipynb #69f324d4
 def _side(value: int | tuple[int, int]) -> int:
@@ -224,13 +330,13 @@ def _side(value: int | tuple[int, int]) -> int:
 
 # %% ../nbs/02_model.ipynb #c5e2c001
 def _with_receptive_fields(table: pd.DataFrame, image_side: int) -> pd.DataFrame:
-    "Replace kernel sizes and strides by what they add up to, for layers that follow one another."
-    fields, field, step = [], 1, 1
+    "Replace kernel sizes and strides by what they add up to on the way from the image."
+    fields, steps = [], []
     for row in table.itertuples():
-        field += (row.kernel_size - 1) * step
-        step *= row.stride
-        fields.append(image_side if len(row.output) == 1 else min(field, image_side))
-    return table.drop(columns=["kernel_size", "stride"]).assign(receptive_field=fields)
+        field, step = (fields[row.source], steps[row.source]) if row.source >= 0 else (1, 1)
+        fields.append(min(field + (row.kernel_size - 1) * step, image_side) if len(row.output) > 1 else image_side)
+        steps.append(step * row.stride)
+    return table.drop(columns=["kernel_size", "stride", "source"]).assign(receptive_field=fields)
 
 # %% ../nbs/02_model.ipynb #46f2a18e
 def plot_dimensions(
