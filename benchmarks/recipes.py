@@ -2,6 +2,7 @@
 
     python -m benchmarks.recipes fast --seeds 5
     python -m benchmarks.recipes fast94 --seeds 3 --runs runs/bench
+    python -m benchmarks.recipes simple compact mnist --seeds 3
 
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
@@ -15,10 +16,12 @@ import statistics
 import time
 from pathlib import Path
 
-from benchmarks.measure import in_fresh_process, machine, read_record, write_record
+import torch.nn.functional as F
+
+from benchmarks.measure import in_fresh_process, read_record, write_record
 from cifar_cnn.evaluate import evaluate
-from cifar_cnn.model import build_model, dimensions
-from cifar_cnn.train import fit, get_recipe, load_recipe_data, make_checkpoint
+from cifar_cnn.model import dimensions
+from cifar_cnn.train import Recipe, fit, get_recipe, load_recipe_data, make_checkpoint
 
 
 def train(name: str, seed: int, out: Path | None) -> dict:
@@ -32,12 +35,20 @@ def train(name: str, seed: int, out: Path | None) -> dict:
     history = run.history.rows
     if resume:
         seconds = sum(row["seconds"] for row in history)
+    tested = evaluate(make_checkpoint(run), splits.test)
+    table = dimensions(run.model, tuple(splits.test.images.shape[1:]))
     return {
         "seed": seed,
         "seconds": seconds,
         "resumed": resume,
+        "machine": run.environment,
+        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "multiply_adds": int(table.multiply_adds.sum()),
+        "images": [len(part) for part in (splits.train, splits.valid, splits.test)],
         "valid_accuracy": run.history.best["valid_accuracy"],
-        "test_accuracy": evaluate(make_checkpoint(run), splits.test).accuracy,
+        "test_accuracy": tested.accuracy,
+        "test_loss": F.nll_loss(tested.probabilities.log(), tested.labels).item(),
+        "predictions": "".join(map(str, tested.predictions.tolist())),  # one digit for each test image
         "history": history,
     }
 
@@ -52,43 +63,51 @@ def summarize(runs: list[dict]) -> dict:
     return summary
 
 
-def main():
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("recipe")
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--first", type=int, default=0, help="the first seed")
-    parser.add_argument("--runs", type=Path, help="keep the runs in this folder")
-    options = parser.parse_args()
-    recipe = get_recipe(options.recipe)
-    network = build_model(recipe.model, **recipe.model_arguments)
-    table = dimensions(network)
-    settings = json.loads(json.dumps(dataclasses.asdict(recipe)))
-    before = read_record("recipes").get(recipe.name, {})
-    runs = {run["seed"]: run for run in before["runs"]} if before.get("recipe") == settings else {}
-    for seed in range(options.first, options.first + options.seeds):
-        out = options.runs and options.runs / f"{recipe.name}-{seed}"
-        run, run["peak_memory_gb"] = in_fresh_process(train, recipe.name, seed, out)
+def same_recipe(record: dict, recipe: Recipe) -> bool:
+    return "recipe" in record and Recipe.from_dict(record["recipe"]) == Recipe.from_dict(plain(recipe))
+
+
+def plain(recipe: Recipe) -> dict:
+    "As JSON keeps it."
+    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+
+
+def measure(name: str, seeds: range, folder: Path | None) -> None:
+    recipe, before = get_recipe(name), read_record("recipes").get(name, {})
+    runs = {run["seed"]: run for run in before["runs"]} if same_recipe(before, recipe) else {}
+    for seed in seeds:
+        out = folder and folder / f"{name}-{seed}"
+        run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out)
         runs[seed] = run
         print(
-            f"{recipe.name}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
+            f"{name}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
             f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",
             flush=True,
         )
         record = {
-            "machine": machine(),
-            "parameters": sum(p.numel() for p in network.parameters()),
-            "multiply_adds": int(table.multiply_adds.sum()),
+            **{key: run[key] for key in ("machine", "parameters", "multiply_adds")},
             **summarize(list(runs.values())),
-            "recipe": settings,
+            "recipe": plain(recipe),
             "runs": list(runs.values()),
         }
-        write_record("recipes", {**read_record("recipes"), recipe.name: record})
+        write_record("recipes", {**read_record("recipes"), name: record})
     print(
         f"mean of {record['n']}: {record['valid_accuracy']:.2%} validation, "
         f"{record['test_accuracy']:.2%} test, {record['seconds']:.1f} s"
     )
+
+
+def main():
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("recipes", nargs="+")
+    parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--first", type=int, default=0, help="the first seed")
+    parser.add_argument("--runs", type=Path, help="keep the runs in this folder")
+    options = parser.parse_args()
+    for name in options.recipes:
+        measure(name, range(options.first, options.first + options.seeds), options.runs)
 
 
 if __name__ == "__main__":
