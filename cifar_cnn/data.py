@@ -359,7 +359,7 @@ def select(
     images: ImageSet,
     index: Tensor,           # int64 positions
     scratch: Path,           # the folder for a large selection's file
-    in_memory: int = 2**29,  # bytes; a selection of fewer needs no file
+    in_memory: int = 2**28,  # bytes; a selection of fewer needs no file
 ) -> ImageSet:
     "Some of the images; a large selection is memory-mapped, so that it does not need the memory. Raises `SaveError`."
     shape = (len(index), *images.images.shape[1:])
@@ -411,12 +411,13 @@ def _pixel_file(stem: Path, digest: str) -> Path:
 # %% ../nbs/00_data.ipynb #3d94de45
 def _fill_cache(stem: Path, digest: str, files: list[Path], size: int, crop: float) -> dict[int, str]:
     "Decode into the cache: the pixels, then the index that makes them valid. Returns the unreadable, with reasons."
-    bad = {}
+    bad, pixels = {}, _pixel_file(stem, digest)
     make_folder(stem.parent)
-    save_atomically(lambda out: bad.update(decode_images(files, size, crop, out)), _pixel_file(stem, digest))
-    save_atomically({"digest": digest, "bad": bad}, stem.with_name(stem.name + ".pt"))
+    save_atomically(lambda out: bad.update(decode_images(files, size, crop, out)), pixels)
+    index = {"digest": digest, "bad": bad, "bytes": pixels.stat().st_size}
+    save_atomically(index, stem.with_name(stem.name + ".pt"))
     for other in stem.parent.glob(f"{glob.escape(stem.name)}-*.pixels"):
-        if other != _pixel_file(stem, digest):
+        if other != pixels:
             other.unlink(missing_ok=True)
     return bad
 
@@ -449,7 +450,8 @@ def _read_index(stem: Path, digest: str) -> dict[int, str] | None:
     "What is unreadable in the listing whose pixels are in the cache; None if they are not."
     try:
         stored = torch.load(stem.with_name(stem.name + ".pt"), weights_only=True)
-        return stored["bad"] if stored["digest"] == digest and _pixel_file(stem, digest).exists() else None
+        valid = stored["digest"] == digest and stored["bytes"] == _pixel_file(stem, digest).stat().st_size
+        return stored["bad"] if valid else None
     except Exception:  # absent, of an older format, damaged: the cache is only a copy, and is made again
         return None
 
