@@ -1,4 +1,4 @@
-"""Cats and dogs from few images: a network that has seen eight other classes, against the same network from scratch.
+"""Cats and dogs from few images: a network that knows eight other classes, against the same one from scratch.
 
     python -m benchmarks.transfer --seeds 3
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Evaluation', 'accuracy_interval', 'evaluate', 'class_report', 'plot_class_report', 'confusion', 'plot_confusion',
-           'most_confused', 'worst_mistakes', 'plot_mistakes', 'calibration', 'expected_calibration_error',
+           'most_confused', 'mcnemar', 'worst_mistakes', 'plot_mistakes', 'calibration', 'expected_calibration_error',
            'plot_reliability', 'summarize', 'figures', 'save_report']
 
 # %% ../nbs/04_evaluate.ipynb #6326acfc
@@ -151,6 +151,17 @@ def most_confused(
     pairs["share"] = pairs.images / pairs.actual.map(counts.sum(axis=1)).clip(lower=1)
     wrong = pairs[(pairs.actual != pairs.predicted) & (pairs.images > 0)]
     return wrong.sort_values("images", ascending=False, kind="stable").head(n).reset_index(drop=True)
+
+# %% ../nbs/04_evaluate.ipynb #27b18f81
+def mcnemar(
+    first: Tensor,   # N bool: which answers of one network are right
+    second: Tensor,  # N bool: and of the other, to the same images
+) -> float:          # a probability, 0–1
+    "How often chance alone would favour one of two equally good networks so clearly: McNemar's exact test."
+    only_first, only_second = int((first & ~second).sum()), int((second & ~first).sum())
+    if only_first == only_second:
+        return 1.0
+    return float(binomtest(only_first, only_first + only_second).pvalue)
 
 # %% ../nbs/04_evaluate.ipynb #58b7e705
 def worst_mistakes(

@@ -239,10 +239,10 @@ class Backbone(nn.Module):
         num_classes: int = 10,
         in_channels: int = 3,      # 3 for colour, 1 for grey
         image_size: int = 224,     # height and width in pixels
-        side: int | None = None,   # height and width that images are scaled to; None: as they are
+        side: int = 1,             # smaller images are enlarged to this height and width
     ):
         super().__init__()
-        self.side = side or image_size
+        self.side = max(side, image_size)
         special = {"vit": {"image_size": self.side}, "maxvit": {"input_size": (self.side, self.side)},
                    "inception": {"aux_logits": False, "init_weights": True},
                    "googlenet": {"aux_logits": False, "init_weights": True}}
