@@ -12,7 +12,7 @@ from cifar_cnn.data import ImageSet, SaveError, fit_square, load_data, select
 
 
 def test_cut_as_torchvision_does():
-    "Resize to 256, then the middle 224: the same picture but for a pixel of rounding and Pillow's own sampling."
+    "Resize to 256, then the middle 224: the same picture, but for rounding and sampling."
     generator = torch.Generator().manual_seed(0)
     coarse = torch.randint(0, 256, (12, 16, 3), generator=generator, dtype=torch.uint8)
     for size in ((500, 375), (375, 500), (640, 480)):
@@ -33,7 +33,7 @@ def test_pixels_are_not_kept_in_memory(tmp_path):
 
 
 def test_a_full_disk_is_one_sentence(tmp_path):
-    images = ImageSet(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4, dtype=torch.long), ("a",))
+    images = ImageSet(torch.zeros(4, 3, 8, 8, dtype=torch.uint8), torch.zeros(4).long(), ("a",))
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(SaveError, match="choose another"):
