@@ -28,7 +28,7 @@ def test_pixels_are_not_kept_in_memory(tmp_path):
     measured, _ = in_fresh_process(load, tmp_path / "photos", tmp_path / "cache", 224)
     assert measured["images"] == 2600
     grown = measured["private_gigabytes_peak"] - measured["private_gigabytes_before"]
-    assert measured["gigabytes_of_pixels"] > 0.36 and grown < 0.26  # test and validation parts are small: in memory
+    assert measured["gigabytes_of_pixels"] > 0.36 and grown < 0.26  # the small parts are in memory
     assert len(list((tmp_path / "cache" / "cache").iterdir())) == 2, "selections leave no file"
 
 
