@@ -8,6 +8,8 @@ import json
 import sys
 from pathlib import Path
 
+from cifar_cnn.data import load_data
+from cifar_cnn.evaluate import evaluate
 from cifar_cnn.train import load_checkpoint
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,8 +21,10 @@ def ship(run: Path) -> None:
     summary = json.loads((run / "summary.json").read_text())
     if checkpoint.epoch != summary["epochs"]:
         sys.exit(f"{run}: summary.json is of another state; first: cifar-cnn evaluate {run} --out {run}")
+    splits = load_data(checkpoint.data["source"], **checkpoint.data["options"])
+    predictions = "".join(map(str, evaluate(checkpoint, splits.test).predictions.tolist()))
     record = {"recipe": checkpoint.recipe, "environment": checkpoint.environment, "test": summary,
-              "history": checkpoint.history}
+              "history": checkpoint.history, "predictions": predictions}
     (ROOT / "benchmarks" / "records" / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
     checkpoint.save(ROOT / "cifar_cnn" / "pretrained" / f"{name}.pth")
 
