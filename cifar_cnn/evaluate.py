@@ -88,7 +88,7 @@ def evaluate(
                               "like those it was trained on")
     model = checkpoint.build_model().to(choose_device(device))
     logits = predict_logits(model, images.images, checkpoint.mean, checkpoint.std)
-    return Evaluation(images.labels, logits.softmax(1), images.classes)
+    return Evaluation(images.labels, (logits / checkpoint.temperature).softmax(1), images.classes)
 
 # %% ../nbs/04_evaluate.ipynb #f66ae5fe
 def class_report(

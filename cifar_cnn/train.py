@@ -6,10 +6,10 @@
 __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'REPORT', 'SIMPLE', 'COMPACT', 'MNIST', 'CATS_VS_DOGS', 'RECIPES',
            'FORMAT', 'RecipeError', 'Recipe', 'orthogonalize', 'Muon', 'parameter_groups', 'get_recipe',
            'load_recipe_data', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'RunError', 'choose_device',
-           'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'CheckpointError',
-           'Checkpoint', 'load_checkpoint', 'Run', 'steps_per_epoch', 'linear_schedule', 'train_step', 'end_epoch',
-           'run_state', 'restore_run', 'make_checkpoint', 'load_run', 'take_weights', 'freeze_body',
-           'torchvision_weights', 'fit']
+           'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'fit_temperature',
+           'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run', 'steps_per_epoch', 'linear_schedule',
+           'train_step', 'end_epoch', 'run_state', 'restore_run', 'make_checkpoint', 'load_run', 'take_weights',
+           'freeze_body', 'torchvision_weights', 'fit']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -37,6 +37,7 @@ import pandas as pd
 import torch
 import torch.nn.functional as F
 from matplotlib.figure import Figure
+from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
 from torchvision.models import get_model_weights
 
@@ -410,6 +411,15 @@ def _autocast(device: torch.device, precision: str):
     "Matrix products and convolutions in bf16, if that is the precision."
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
+# %% ../nbs/03_train.ipynb #ba1c2f33
+def fit_temperature(
+    logits: Tensor,  # N×classes float, of images that were not trained on
+    labels: Tensor,  # N int64
+) -> float:          # between 0.05 and 20
+    "The temperature by which the probabilities of the right answers are highest."
+    loss = lambda log_temperature: F.cross_entropy(logits.double() / math.exp(log_temperature), labels).item()
+    return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x)
+
 # %% ../nbs/03_train.ipynb #8f320e14
 FORMAT = 1  # raised when older versions could not read what this one writes
 
@@ -433,6 +443,7 @@ class Checkpoint:
     data: dict                # source, options and fingerprint: which images it was trained on
     environment: dict         # torch's version, device, precision, threads, processor
     weights: dict             # the network's state_dict
+    temperature: float = 1.0  # what to divide the network's outputs by, so that its confidence is honest
     training: dict | None = None  # in `last.pth` only: what resuming needs
     format: int = FORMAT
 
@@ -489,7 +500,8 @@ def _checked(content: object, path: Path) -> Checkpoint:
     if isinstance(version, int) and version != FORMAT:
         raise CheckpointError(f"{path} has format {version}, but this version of cifar_cnn reads format {FORMAT}: "
                               "install the version that wrote it, or train again")
-    required = {f.name for f in dataclasses.fields(Checkpoint)} - {"training"}
+    optional = {"temperature", "training"}
+    required = {f.name for f in dataclasses.fields(Checkpoint)} - optional
     if version is None or not required <= set(content):
         raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint of cifar_cnn: use one that "
                               "cifar-cnn train wrote")
@@ -500,7 +512,7 @@ def _checked(content: object, path: Path) -> Checkpoint:
         wrong = ["classes"]
     if wrong:
         raise CheckpointError(f"{path} is damaged: its {wrong[0]} cannot be used: use another, or train again")
-    checkpoint = Checkpoint(**{name: content[name] for name in required | ({"training"} & set(content))})
+    checkpoint = Checkpoint(**{name: content[name] for name in required | (optional & set(content))})
     try:
         checkpoint.build_model()
     except CheckpointError as error:
@@ -537,6 +549,7 @@ class Run:
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=recipe.factor, patience=recipe.plateau_patience)
         self.stopping, self.history, self.best_weights = EarlyStopping(recipe.patience), History(), None
+        self.temperature = 1.0                                        # of the best weights
         self.generator = torch.Generator().manual_seed(recipe.seed)   # shuffling and augmentation
         self.mirrored = torch.rand(len(self.images), generator=torch.Generator().manual_seed(recipe.seed)) < 0.5
         self.environment = describe_environment(device, precision, compiled)
@@ -645,6 +658,7 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
         run.schedule.step(valid_loss)
     improved = run.stopping.update(valid_accuracy)
     if improved:
+        run.temperature = fit_temperature(logits, valid.labels)
         run.best_weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
     run.history.rows.append({
         "epoch": len(run.history) + 1, "train_loss": train_loss, "train_accuracy": train_accuracy,
@@ -658,7 +672,8 @@ def run_state(run: Run) -> dict:  # tensors and plain values only
     "All that `restore_run` needs, beside weights and history, to go on as if nothing had happened."
     device_random = None if run.device.type == "cpu" else torch.get_device_module(run.device).get_rng_state()
     return {"optimizer": run.optimizer.state_dict(), "schedule": run.schedule.state_dict(),
-            "stopping": dict(vars(run.stopping)), "best_weights": run.best_weights, "order": run.order,
+            "stopping": dict(vars(run.stopping)), "best_weights": run.best_weights,
+            "temperature": run.temperature, "order": run.order,
             "step": run.step, "seconds": run.seconds, "totals": run.totals, "generator": run.generator.get_state(),
             "random": torch.get_rng_state(), "device_random": device_random}
 
@@ -672,6 +687,7 @@ def restore_run(run: Run, checkpoint: Checkpoint) -> None:
     run.stopping, run.history = EarlyStopping(**state["stopping"]), History(checkpoint.history)
     run.mean, run.std, run.start = checkpoint.mean, checkpoint.std, checkpoint.data.get("start", "")
     run.best_weights, run.order, run.step = state["best_weights"], state["order"], state["step"]
+    run.temperature = state["temperature"]
     run.seconds, run.totals = state["seconds"], state["totals"].to(run.device)
     run.generator.set_state(state["generator"])
     torch.set_rng_state(state["random"])
@@ -692,7 +708,7 @@ def make_checkpoint(
         data={"source": run.splits.source, "options": run.splits.options, "fingerprint": run.fingerprint,
               "start": run.start},
         environment=run.environment, weights=run.best_weights if best else run.model.state_dict(),
-        training=None if best else run_state(run))
+        temperature=run.temperature if best else 1.0, training=None if best else run_state(run))
 
 # %% ../nbs/03_train.ipynb #064fe209
 @contextmanager
