@@ -324,6 +324,33 @@ def test_dimensions_for_people(run):
     assert f"{847_402 + 90 * 129:,} parameters" in answer.out
 
 
+def test_training_goes_on_with_one_class_more(run, tmp_path):
+    "By the checkpoint's own recipe, unless another is named; what it began with is on record."
+    image_folder(tmp_path / "pets", cat=8, dog=8)
+    assert run("train", "--data", "pets", "--recipe", "report", *SMALL, "--out", "two").code == 0
+    image_folder(tmp_path / "pets", rabbit=8)
+    before = checkpoints_of(tmp_path / "two")
+    assert run("train", "--data", "pets", "--from", "two", "--epochs", "1", "--out", "three").code == 0
+    grown = load_checkpoint(tmp_path / "three")
+    assert grown.classes == ["cat", "dog", "rabbit"] and grown.recipe["name"] == "report"
+    assert grown.data["start"].endswith("kept: cat, dog") and checkpoints_of(tmp_path / "two") == before
+    refused(run("train", "--data", "pets", "--from", "two", "--model", "resnet18"), "--from", "leave out")
+    refused(run("train", "--data", "pets", "--from", "nowhere"), "nowhere", "no checkpoint")
+
+
+def test_weights_without_internet(run, tmp_path):
+    "One sentence that says what works instead, and nothing is left behind."
+    answer = run("train", "--data", "digits", "--model", "resnet18", "--weights", "DEFAULT", "--out", "run",
+                 prepare=offline)
+    assert answer.code == 1 and "could not download" in answer.err and "--from" in answer.err
+    assert "Traceback" not in answer.err and not (tmp_path / "run").exists()
+
+
+def offline():
+    "Nothing was downloaded before, and nobody listens where downloads would come from."
+    os.environ |= {"TORCH_HOME": "no-torch-home", "http_proxy": "http://127.0.0.1:9", "https_proxy": "http://127.0.0.1:9"}
+
+
 def test_folder_with_unusual_names(run, tmp_path):
     names = ["50% off", "a 'b' & <c>", "naïve 猫", "$\\frac$", "_hidden_"]
     image_folder(tmp_path / "my <data> 100%", **{name: 5 for name in names})
@@ -490,6 +517,10 @@ def test_link_to_an_image_that_is_gone(run, tmp_path):
     refused(run("train", "--data", "pets"), tmp_path / "pets" / "cat" / "gone.png", "--skip-bad")
 
 
+def test_class_that_is_not_there(run):
+    refused(run("data", "digits:3,cat"), "'cat'", "choose among", "9")
+
+
 def test_one_class_only(run, tmp_path):
     image_folder(tmp_path / "pets", cat=5)
     refused(run("train", "--data", "pets"), tmp_path / "pets", "at least two")
@@ -552,6 +583,10 @@ def test_root_that_is_a_file(run, tmp_path):
     ("--valid-fraction", "1", ["valid_fraction", "between 0 and 1"]),
     ("--valid-fraction", "nan", ["valid_fraction", "between 0 and 1"]),
     ("--seed", "99999999999999999999", ["seed"]),
+    ("--body-rate", "2", ["body_rate", "between 0"]),
+    ("--crop", "1.5", ["crop", "at most 1"]),
+    ("--model", "resnet9000", ["resnet9000", "choose one of", "fast_cnn", "torchvision"]),
+    ("--weights", "DEFAULT", ["weights", "fast_cnn", "resnet18"]),
     ("--device", "abacus", ["device", "choose", "cpu"]),
 ])
 def test_setting_out_of_range(run, tmp_path, option, value, words):
@@ -742,6 +777,7 @@ def test_resume_from_a_checkpoint_without_the_state_of_training(run, own_run):
 
 @pytest.mark.parametrize("option, value", [
     ("--data", "digits"), ("--recipe", "report"), ("--batch-size", "64"), ("--seed", "1"),
+    ("--from", "elsewhere"), ("--model", "resnet18"), ("--body-rate", "0.5"), ("--crop", "0.5"),
     ("--out", "elsewhere"), ("--valid-fraction", "0.5"), ("--image-size", "16"), ("--skip-bad", None)])
 def test_resume_with_a_setting_that_the_run_has_already(run, own_run, option, value):
     "None may be ignored in silence."
