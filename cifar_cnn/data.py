@@ -15,6 +15,8 @@ import gzip
 import hashlib
 import http.client
 import io
+import logging
+import math
 import os
 import shutil
 import sys
@@ -224,8 +226,12 @@ IMAGE_FORMATS = {  # Pillow's name for the format, and the file endings by which
     "BMP": (".bmp",), "GIF": (".gif",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",),
     "PPM": (".ppm", ".pgm"), "TIFF": (".tif", ".tiff"), "WEBP": (".webp",),
 }
-MAX_PIXELS = 80_000_000  # decoded size is bounded by this, whatever the file's header claims
+MAX_PIXELS = 52_000_000  # decoded size is bounded by this, whatever the file's header claims
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pillow's own, higher limit
+
+# %% ../nbs/00_data.ipynb #82d407bc
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # %% ../nbs/00_data.ipynb #579a253c
 class ImageError(DataError):
@@ -253,6 +259,17 @@ def _to_8_bits(values: np.ndarray, sixteen: bool) -> np.ndarray:
     full = 65535 if sixteen or values.max() > 255 else 1 if is_float and values.max() <= 1 else 255
     return np.round(values / full * 255).astype(np.uint8)
 
+# %% ../nbs/00_data.ipynb #43d2d872
+def _thinned(
+    image: Image.Image,      # loaded, any size and mode
+    most: int = 16_000_000,  # leave images of up to so many pixels as they are
+) -> Image.Image:            # of the same mode
+    "Of a larger image every second pixel of every second line (or third, …), so that what follows needs little memory."
+    step = math.ceil((image.width * image.height / most) ** 0.5)
+    if step <= 1:
+        return image
+    return image.resize([max(1, side // step) for side in image.size], Image.Resampling.NEAREST)
+
 # %% ../nbs/00_data.ipynb #397d8ea8
 def decode_image(
     file: str | Path | io.BufferedIOBase,  # a path or an open binary file
@@ -262,13 +279,14 @@ def decode_image(
     name = name or str(file)
     try:
         with Image.open(file, formats=list(IMAGE_FORMATS)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
+            most = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
+            if image.width * image.height > most:
+                raise ImageError(f"it has more than {most / 1e6:.0f} million pixels: make it smaller")
             image.load()
-            return to_rgb(image)
+            return to_rgb(_thinned(image))
     except ImageError as error:
         reason = str(error)
-    except Image.DecompressionBombError:
+    except Image.DecompressionBombError:  # Pillow's own limit was reached first
         reason = f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels: make it smaller"
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         reason = error.strerror.lower()
