@@ -294,7 +294,8 @@ def decode_image(
         reason = "it is empty or not an image of a known format (" + ", ".join(IMAGE_FORMATS) + ")"
     except Exception as error:  # decoders fail on hostile bytes in ways of their own (SyntaxError, struct.error)
         reason = f"it is damaged ({str(error).strip() or type(error).__name__})"
-    raise ImageError(f"cannot read {name}: {reason}")
+    sentence = f"cannot read {name}: {reason}"  # a line break or a terminal's control character may be in either
+    raise ImageError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence))
 
 # %% ../nbs/00_data.ipynb #dac32ce3
 def _visible_files(folder: Path) -> list[Path]:
