@@ -53,16 +53,17 @@ def check_address(
         reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise AppError(f"cannot serve at {host}, port {port} ({reason}): choose another --port or --host") from error
 
-# %% ../nbs/app.ipynb #b6c2e250
-def _voila_options(folder: Path, host: str, port: int) -> list[str]:
-    "The command line of Voilà for the notebook in a folder."
-    return [str(folder / "cifar_cnn.ipynb"), "--no-browser", f"--Voila.ip={host}", f"--port={port}",
-            "--Voila.port_retries=0", f"--Voila.connection_dir_root={folder}", f"--Voila.log_level={logging.ERROR}",
-            f"--Voila.tornado_settings=websocket_max_message_size={(_UPLOAD_LIMIT + 1) * 1_000_000}",
-            f"--Voila.config_file_paths={folder}", "--VoilaConfiguration.file_allowlist=[]",
-            "--MappingKernelManager.cull_idle_timeout=3600", "--MappingKernelManager.cull_interval=60"]
+# %% ../nbs/app.ipynb #9edda742
+def _voila_config(folder: Path, host: str, port: int) -> dict:
+    "How Voilà serves a notebook in a folder."
+    longest = (_UPLOAD_LIMIT + 1) * 1_000_000  # bytes
+    server = {"ip": host, "port": port, "port_retries": 0, "open_browser": False, "connection_dir_root": str(folder),
+              "config_file_paths": [str(folder)], "tornado_settings": {"websocket_max_message_size": longest},
+              "log_level": logging.ERROR}
+    return {"Voila": server, "VoilaConfiguration": {"file_allowlist": []},
+            "MappingKernelManager": {"cull_idle_timeout": 3600, "cull_interval": 60}}
 
-# %% ../nbs/app.ipynb #41b53b71
+# %% ../nbs/app.ipynb #5b627b87
 def serve_app(
     checkpoint: str | Path | None = None,  # a checkpoint or a run's folder; None for the one in the package
     host: str = "127.0.0.1",               # 0.0.0.0 to be reached from other machines
@@ -74,13 +75,15 @@ def serve_app(
     load_checkpoint(checkpoint)
     check_address(host, port)
     from tornado.ioloop import IOLoop
+    from traitlets.config import Config
     from voila.app import Voila
 
     with tempfile.TemporaryDirectory(prefix="cifar_cnn_app_") as name:
         folder = Path(name)
-        (folder / "cifar_cnn.ipynb").write_text(json.dumps(app_notebook(checkpoint)), encoding="utf-8")
-        server = Voila()
-        server.initialize(_voila_options(folder, host, port))
+        notebook = folder / "cifar_cnn.ipynb"
+        notebook.write_text(json.dumps(app_notebook(checkpoint)), encoding="utf-8")
+        server = Voila(config=Config(_voila_config(folder, host, port)))
+        server.initialize([str(notebook)])
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is as good as Ctrl-C
         address = f"[{host}]" if ":" in host else host
         IOLoop.current().add_callback(print, f"http://{address}:{port} shows the app; Ctrl-C ends it",
