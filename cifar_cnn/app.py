@@ -6,7 +6,6 @@
 __all__ = ['app_notebook', 'AppError', 'check_address', 'serve_app']
 
 # %% ../nbs/app.ipynb #5644882f
-import importlib.util
 import json
 import logging
 import signal
@@ -49,8 +48,8 @@ def check_address(
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
         raise AppError(f"cannot serve at {host}, port {port} ({reason}): choose another --port or --host") from error
 
 # %% ../nbs/app.ipynb #9edda742
@@ -70,20 +69,21 @@ def serve_app(
     port: int = 8866,
 ) -> None:
     "Serve the widget until Ctrl-C. Raises `AppError` or `CheckpointError` before there is a server."
-    if importlib.util.find_spec("voila") is None:
-        raise AppError('the web app needs Voilà: pip install "cifar_cnn[app]"')
+    try:
+        from tornado.ioloop import IOLoop
+        from traitlets.config import Config
+        from voila.app import Voila
+    except ImportError as error:
+        raise AppError('the web app needs Voilà: pip install "cifar_cnn[app]"') from error
     load_checkpoint(checkpoint)
     check_address(host, port)
-    from tornado.ioloop import IOLoop
-    from traitlets.config import Config
-    from voila.app import Voila
-
     with tempfile.TemporaryDirectory(prefix="cifar_cnn_app_") as name:
         folder = Path(name)
         notebook = folder / "cifar_cnn.ipynb"
         notebook.write_text(json.dumps(app_notebook(checkpoint)), encoding="utf-8")
         server = Voila(config=Config(_voila_config(folder, host, port)))
         server.initialize([str(notebook)])
+        logging.getLogger("tornado").setLevel(logging.ERROR)  # a browser that asks for an icon is no news
         signal.signal(signal.SIGTERM, signal.default_int_handler)  # being told to stop is as good as Ctrl-C
         address = f"[{host}]" if ":" in host else host
         IOLoop.current().add_callback(print, f"http://{address}:{port} shows the app; Ctrl-C ends it",
