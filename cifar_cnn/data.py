@@ -16,6 +16,7 @@ import gzip
 import hashlib
 import http.client
 import io
+import logging
 import math
 import os
 import shutil
@@ -240,8 +241,12 @@ IMAGE_FORMATS = {  # Pillow's name for the format, and the file endings by which
     "BMP": (".bmp",), "GIF": (".gif",), "JPEG": (".jpg", ".jpeg"), "PNG": (".png",),
     "PPM": (".ppm", ".pgm"), "TIFF": (".tif", ".tiff"), "WEBP": (".webp",),
 }
-MAX_PIXELS = 80_000_000  # decoded size is bounded by this, whatever the file's header claims
+MAX_PIXELS = 52_000_000  # decoded size is bounded by this, whatever the file's header claims
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pillow's own, higher limit
+
+# %% ../nbs/00_data.ipynb #82d407bc
+warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
+logging.getLogger("PIL").addHandler(logging.NullHandler())
 
 # %% ../nbs/00_data.ipynb #579a253c
 class ImageError(DataError):
@@ -269,6 +274,17 @@ def _to_8_bits(values: np.ndarray, sixteen: bool) -> np.ndarray:
     full = 65535 if sixteen or values.max() > 255 else 1 if is_float and values.max() <= 1 else 255
     return np.round(values / full * 255).astype(np.uint8)
 
+# %% ../nbs/00_data.ipynb #43d2d872
+def _thinned(
+    image: Image.Image,      # loaded, any size and mode
+    most: int = 16_000_000,  # leave images of up to so many pixels as they are
+) -> Image.Image:            # of the same mode
+    "Of a larger image every second pixel of every second line (or third, …), so that what follows needs little memory."
+    step = math.ceil((image.width * image.height / most) ** 0.5)
+    if step <= 1:
+        return image
+    return image.resize([max(1, side // step) for side in image.size], Image.Resampling.NEAREST)
+
 # %% ../nbs/00_data.ipynb #397d8ea8
 def decode_image(
     file: str | Path | io.BufferedIOBase,  # a path or an open binary file
@@ -278,13 +294,14 @@ def decode_image(
     name = name or str(file)
     try:
         with Image.open(file, formats=list(IMAGE_FORMATS)) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise Image.DecompressionBombError
+            most = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
+            if image.width * image.height > most:
+                raise ImageError(f"it has more than {most / 1e6:.0f} million pixels: make it smaller")
             image.load()
-            return to_rgb(image)
+            return to_rgb(_thinned(image))
     except ImageError as error:
         reason = str(error)
-    except Image.DecompressionBombError:
+    except Image.DecompressionBombError:  # Pillow's own limit was reached first
         reason = f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels: make it smaller"
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         reason = error.strerror.lower()
@@ -292,7 +309,8 @@ def decode_image(
         reason = "it is empty or not an image of a known format (" + ", ".join(IMAGE_FORMATS) + ")"
     except Exception as error:  # decoders fail on hostile bytes in ways of their own (SyntaxError, struct.error)
         reason = f"it is damaged ({str(error).strip() or type(error).__name__})"
-    raise ImageError(f"cannot read {name}: {reason}")
+    sentence = f"cannot read {name}: {reason}"  # a line break or a terminal's control character may be in either
+    raise ImageError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence))
 
 # %% ../nbs/00_data.ipynb #dac32ce3
 def _visible_files(folder: Path) -> list[Path]:

@@ -16,6 +16,7 @@ import resource
 import shlex
 import shutil
 import signal
+import socket
 import struct
 import subprocess
 import sys
@@ -944,6 +945,39 @@ def test_predict_the_same_image_twice(run, checkpoint, tmp_path):
     picture(tmp_path / "digit.png")
     answer = run("predict", "digit.png", "digit.png", "--checkpoint", checkpoint)
     assert answer.code == 0 and len(answer.out.splitlines()) == 2
+
+
+# --- Bad input: the web app ---
+
+
+@pytest.fixture
+def port():
+    "A port that is taken."
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        yield taken.getsockname()[1]
+
+
+def test_app_at_a_port_that_is_taken(run, port):
+    refused(run("app", "--port", port), str(port), "already in use", "--port")
+
+
+def test_app_at_an_address_of_another_machine(run):
+    refused(run("app", "--host", "192.0.2.1"), "192.0.2.1", "--host")
+
+
+def test_app_with_a_broken_checkpoint(run, own_run):
+    (own_run / "best_model.pth").write_bytes(b"broken")
+    refused(run("app", "--checkpoint", "run"), "best_model.pth")
+
+
+def hide_voila():
+    sys.modules["voila"] = None
+
+
+def test_app_without_its_extra(run):
+    refused(run("app", prepare=hide_voila), 'pip install "cifar_cnn[app]"')
 
 
 # --- Real CIFAR-10 ---
