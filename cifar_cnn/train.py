@@ -6,10 +6,10 @@
 __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'REPORT', 'SIMPLE', 'COMPACT', 'MNIST', 'CATS_VS_DOGS', 'RECIPES',
            'FORMAT', 'RecipeError', 'Recipe', 'orthogonalize', 'Muon', 'parameter_groups', 'get_recipe',
            'load_recipe_data', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'RunError', 'choose_device',
-           'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'fit_temperature',
-           'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run', 'steps_per_epoch', 'linear_schedule',
-           'train_step', 'end_epoch', 'run_state', 'restore_run', 'make_checkpoint', 'load_run', 'take_weights',
-           'freeze_body', 'torchvision_weights', 'fit']
+           'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'predict_features',
+           'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run',
+           'steps_per_epoch', 'linear_schedule', 'train_step', 'end_epoch', 'run_state', 'restore_run',
+           'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -411,6 +411,34 @@ def _autocast(device: torch.device, precision: str):
     "Matrix products and convolutions in bf16, if that is the precision."
     return torch.autocast(device.type, torch.bfloat16, enabled=precision == "bf16")
 
+# %% ../nbs/03_train.ipynb #350ac8df
+def predict_features(
+    model: nn.Module,
+    images: Tensor,           # N×C×H×W uint8, on any device
+    mean: Sequence[float],    # per channel, 0–1
+    std: Sequence[float],     # per channel, 0–1
+    precision: str = "fp32",  # or "bf16"
+) -> tuple[Tensor, Tensor]:   # N×classes and N×features float32, on the CPU
+    "The network's output for every image, and what its last layer made it of."
+    seen, batch_size = [], 100
+    layer = model.get_submodule(head_name(model))
+    hook = layer.register_forward_pre_hook(lambda layer, inputs: seen.append(inputs[0].float().cpu()))
+    try:
+        logits = predict_logits(model, images, mean, std, precision, batch_size)
+    finally:
+        hook.remove()
+    seen = [x.flatten(2).mean(2) if x.ndim == 4 else x for x in seen]      # a last layer that is a convolution
+    counts = [len(chunk) for chunk in images.split(batch_size)]
+    return logits, torch.cat([x.unflatten(0, (-1, n)).mean(0) for x, n in zip(seen, counts)])  # the mean of all looks
+
+# %% ../nbs/03_train.ipynb #76c5c77a
+def familiarity(
+    features: Tensor,    # N×features, from `predict_features`
+    directions: Tensor,  # classes×features, of length 1
+) -> Tensor:             # N, −1…1
+    "How nearly the features point where those of some class do: the highest cosine."
+    return (F.normalize(features) @ directions.T).max(1).values
+
 # %% ../nbs/03_train.ipynb #ba1c2f33
 def fit_temperature(
     logits: Tensor,  # N×classes float, of images that were not trained on
@@ -444,6 +472,8 @@ class Checkpoint:
     environment: dict         # torch's version, device, precision, threads, processor
     weights: dict             # the network's state_dict
     temperature: float = 1.0  # what to divide the network's outputs by, so that its confidence is honest
+    directions: Tensor | None = None  # classes×features: where the features of each class point, for `familiarity`
+    familiar: float = -1.0    # the familiarity that 95% of the validation images exceed
     training: dict | None = None  # in `last.pth` only: what resuming needs
     format: int = FORMAT
 
@@ -500,7 +530,7 @@ def _checked(content: object, path: Path) -> Checkpoint:
     if isinstance(version, int) and version != FORMAT:
         raise CheckpointError(f"{path} has format {version}, but this version of cifar_cnn reads format {FORMAT}: "
                               "install the version that wrote it, or train again")
-    optional = {"temperature", "training"}
+    optional = {"temperature", "directions", "familiar", "training"}
     required = {f.name for f in dataclasses.fields(Checkpoint)} - optional
     if version is None or not required <= set(content):
         raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint of cifar_cnn: use one that "
@@ -549,7 +579,7 @@ class Run:
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=recipe.factor, patience=recipe.plateau_patience)
         self.stopping, self.history, self.best_weights = EarlyStopping(recipe.patience), History(), None
-        self.temperature = 1.0                                        # of the best weights
+        self.temperature, self.directions, self.familiar = 1.0, None, -1.0  # of the best weights
         self.generator = torch.Generator().manual_seed(recipe.seed)   # shuffling and augmentation
         self.mirrored = torch.rand(len(self.images), generator=torch.Generator().manual_seed(recipe.seed)) < 0.5
         self.environment = describe_environment(device, precision, compiled)
@@ -708,7 +738,8 @@ def make_checkpoint(
         data={"source": run.splits.source, "options": run.splits.options, "fingerprint": run.fingerprint,
               "start": run.start},
         environment=run.environment, weights=run.best_weights if best else run.model.state_dict(),
-        temperature=run.temperature if best else 1.0, training=None if best else run_state(run))
+        temperature=run.temperature if best else 1.0, directions=run.directions if best else None, familiar=run.familiar,
+        training=None if best else run_state(run))
 
 # %% ../nbs/03_train.ipynb #064fe209
 @contextmanager
@@ -916,7 +947,24 @@ def _finish(run: Run, out: Path | None) -> Run:
     "Give a finished run its best weights and save its whole history; save an unfinished one where it stands."
     run.interrupted = not run.finished
     if out:
-        _save(run, out, best=run.finished)
+        _save(run, out)
     if run.finished:
         run.model.load_state_dict(run.best_weights)
+        _learn_what_is_familiar(run)
+        if out:
+            make_checkpoint(run).save(out / "best_model.pth")
     return run
+
+# %% ../nbs/03_train.ipynb #6fcae9c1
+def _learn_what_is_familiar(run: Run, per_class: int = 100) -> None:
+    "Where the features of each class point, from some training images; and how nearly, from the validation images."
+    train, valid = run.splits.train, run.splits.valid
+    members = [(train.labels == label).nonzero().flatten()[:per_class] for label in range(len(train.classes))]
+    directions = []
+    for index in members:
+        _, features = predict_features(run.model, train.images[index], run.mean, run.std, run.precision)
+        directions.append(F.normalize(features).mean(0))
+    run.directions = F.normalize(torch.stack(directions))
+    some = torch.randperm(len(valid), generator=torch.Generator().manual_seed(0))[:10 * per_class]
+    _, features = predict_features(run.model, valid.images[some], run.mean, run.std, run.precision)
+    run.familiar = familiarity(features, run.directions).quantile(0.05).item()
