@@ -258,38 +258,80 @@ def evaluate(
         make_folder(out)
     _report(checkpoint, getattr(splits, split), device, out, as_json)
 
+# %% ../nbs/cli.ipynb #ec23cb7b
+def _image_files(names: list[str]) -> list[str]:
+    "Files as they are named; the images in a folder, and those that a pattern matches, in order."
+    import glob
+
+    from cifar_cnn.data import IMAGE_FORMATS, visible_files
+
+    endings, found = {ending for endings in IMAGE_FORMATS.values() for ending in endings}, []
+    for name in names:
+        if Path(name).is_dir():
+            matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
+        elif not Path(name).exists() and glob.has_magic(name):
+            matches = sorted(glob.glob(name, recursive=True))
+        else:
+            matches = []
+        found += matches or [name]  # what is no image is named with its reason later
+    return found
+
 # %% ../nbs/cli.ipynb #460a9514
 @app.command()
 def predict(
-    images: Annotated[list[str], typer.Argument(help="Image files.")],
+    images: Annotated[list[str], typer.Argument(help="Image files, folders of them, or patterns such as 'photos/*.jpg'.")],
     checkpoint: Annotated[Optional[Path], typer.Option(
         help="A checkpoint or a run's folder. (default: the one in the package)")] = None,
     top_k: Annotated[int, typer.Option(min=1, help="How many classes to name.")] = 3,
     device: _Device = None,
     as_json: _Json = False,
+    as_csv: Annotated[bool, typer.Option("--csv", help="Print a table with one line per image.")] = False,
 ):
     "Say what is in images. One that cannot be read is named; the others are answered; the exit code is then 2."
     from cifar_cnn.data import ImageError, progress_bar
     from cifar_cnn.predict import Predictor
 
-    predictor, prepared, failed = Predictor(checkpoint, device or "cpu"), {}, {}
-    for path in progress_bar(images, desc="reading", unit=" images"):
+    if as_json and as_csv:
+        raise typer.BadParameter("choose one of --json and --csv")
+    files, predictor, prepared, failed = _image_files(images), Predictor(checkpoint, device or "cpu"), {}, {}
+    for path in progress_bar(files, desc="reading", unit=" images"):
         try:
             prepared[path] = predictor.prepare(path)
         except ImageError as error:
             failed[path] = str(error)
             _say(f"cifar-cnn: {error}")
     answers = dict(zip(prepared, predictor.classify(list(prepared.values()), top_k)))
+    rows = [{"image": path, "error": failed[path]} if path in failed else
+            {"image": path, "label": answers[path].label, "confidence": answers[path].confidence,
+             "familiar": answers[path].familiar, "probabilities": answers[path].probabilities} for path in files]
     if as_json:
-        print(json.dumps([{"image": path, "error": failed[path]} if path in failed else
-                          {"image": path, "label": answers[path].label, "confidence": answers[path].confidence,
-                           "probabilities": answers[path].probabilities} for path in images]))
+        print(json.dumps(rows))
+    elif as_csv:
+        _print_csv(rows, predictor.classes)
     else:
-        for path in images:
-            if path in answers:
-                print(f"{path}  " + ", ".join(f"{name} {share:.1%}" for name, share in answers[path].top))
+        _print_table(answers)
     if failed:
         raise typer.Exit(2)
+
+# %% ../nbs/cli.ipynb #49ebe9a8
+def _print_table(answers: dict) -> None:
+    "A line for each image: the most probable classes, and a warning where it is in order."
+    width = max(map(len, answers), default=0)
+    for path, answer in answers.items():
+        doubt = "" if answer.familiar else "  (unlike the training images)"
+        print(f"{path:{width}}  " + ", ".join(f"{name} {share:.1%}" for name, share in answer.top) + doubt)
+
+# %% ../nbs/cli.ipynb #3c465ba3
+def _print_csv(rows: list[dict], classes: list[str]) -> None:
+    "One line per image: what it is, how surely, the probability of every class, and what was wrong with it."
+    import csv
+
+    writer = csv.writer(sys.stdout, lineterminator="\n")
+    writer.writerow(["image", "label", "confidence", "familiar", *classes, "error"])
+    for row in rows:
+        shares = [row.get("probabilities", {}).get(name, "") for name in classes]
+        writer.writerow([row["image"], *(row.get(key, "") for key in ("label", "confidence", "familiar")), *shares,
+                         row.get("error", "")])
 
 # %% ../nbs/cli.ipynb #be803c9f
 @app.command()

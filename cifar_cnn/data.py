@@ -5,9 +5,10 @@
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
            'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'ImageError',
-           'to_rgb', 'decode_image', 'list_images', 'fit_square', 'decode_images', 'select', 'load_folder',
-           'load_cifar10', 'load_mnist', 'read_digits', 'load_data', 'plot_class_counts', 'show_image', 'plot_examples',
-           'channel_statistics', 'plot_pixel_histogram', 'plot_class_means', 'save_figures', 'nearest_neighbours']
+           'to_rgb', 'decode_image', 'visible_files', 'list_images', 'fit_square', 'decode_images', 'select',
+           'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'load_data', 'plot_class_counts', 'show_image',
+           'plot_examples', 'channel_statistics', 'plot_pixel_histogram', 'plot_class_means', 'save_figures',
+           'nearest_neighbours']
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
 import contextlib
@@ -313,7 +314,9 @@ def decode_image(
     raise ImageError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence))
 
 # %% ../nbs/00_data.ipynb #dac32ce3
-def _visible_files(folder: Path) -> list[Path]:
+def visible_files(
+    folder: Path,
+) -> list[Path]:
     "All files below a folder that are not hidden, sorted. Unlike `rglob`, it says what it may not read."
     def complain(error: OSError):
         raise DataError(f"cannot read {error.filename}: {error.strerror.lower()}: change its permissions") from error
@@ -331,7 +334,7 @@ def list_images(
     endings = {ending for endings in IMAGE_FORMATS.values() for ending in endings}
     found = {}
     for class_folder in sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.startswith(".")):
-        found[class_folder.name] = [path for path in _visible_files(class_folder) if path.suffix.lower() in endings]
+        found[class_folder.name] = [path for path in visible_files(class_folder) if path.suffix.lower() in endings]
         if not found[class_folder.name]:
             raise DataError(f"class folder {class_folder} holds no images ({', '.join(sorted(endings))}): "
                             "add some, or remove the folder")

@@ -310,7 +310,22 @@ def test_predict_for_people(run, checkpoint, tmp_path):
     picture(tmp_path / "digit.png")
     answer = run("predict", "digit.png", "--checkpoint", checkpoint, "--top-k", "2")
     assert answer.code == 0 and answer.err == ""
-    assert re.fullmatch(r"digit.png  \d \d+\.\d%, \d \d+\.\d%\n", answer.out)
+    assert re.fullmatch(r"digit.png  \d \d+\.\d%, \d \d+\.\d%(  \(unlike the training images\))?\n", answer.out)
+
+
+def test_predict_folders_and_patterns_as_a_table(run, checkpoint, tmp_path):
+    image_folder(tmp_path / "pets", cat=2, dog=1)
+    (tmp_path / "pets" / "notes.txt").write_text("not an image, and not asked about")
+    answer = run("predict", "pets", "pets/cat/*.png", "--checkpoint", checkpoint, "--csv")
+    assert answer.code == 0 and answer.err == ""
+    header, *lines = [line.split(",") for line in answer.out.splitlines()]
+    assert header == ["image", "label", "confidence", "familiar", *"0123456789", "error"]
+    assert [line[0] for line in lines] == ["pets/cat/0.png", "pets/cat/1.png", "pets/dog/0.png"] + [
+        "pets/cat/0.png", "pets/cat/1.png"]
+    assert all(sum(map(float, line[4:14])) == pytest.approx(1, abs=1e-5) for line in lines)
+    answer = run("predict", "pets/*.bmp", "pets/dog", "--checkpoint", checkpoint, "--csv")
+    assert answer.code == 2 and "cannot read pets/*.bmp: no such file" in answer.err
+    assert answer.out.count("\n") == 3
 
 
 def test_dimensions(start):
