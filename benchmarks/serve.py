@@ -107,8 +107,9 @@ def main() -> None:
                     load(url, files, connections, 1)  # warm-up
                     result = load(url, files, connections, seconds)
                     results.append({"server": server, "connections": connections, **result})
-                    print(f"{server:8} {connections:3} connections: {result['requests_per_second']:6.0f} requests/s, p50"
-                          f" {result['p50_ms']:.1f} ms, p99 {result['p99_ms']:.1f} ms", flush=True)
+                    print(f"{server:8} {connections:3} connections: "
+                          f"{result['requests_per_second']:6.0f} requests/s, "
+                          f"p50 {result['p50_ms']:.1f} ms, p99 {result['p99_ms']:.1f} ms", flush=True)
     write_record("serve", {"machine": machine(), "quick": arguments.quick, "seconds": seconds,
                            "checkpoint": arguments.checkpoint or "the one in the package",
                            "largest_difference": differences, "results": results})

@@ -261,13 +261,17 @@ def serve(
 ):
     "Answer over HTTP: a page for people, JSON for programs. Needs the extra: pip install 'cifar_cnn[serve]'."
     try:
-        from cifar_cnn.serve import Settings
+        from cifar_cnn.serve import ServeError, Settings
         from cifar_cnn.serve import serve as answer
     except ModuleNotFoundError as error:
         _say(f'cifar-cnn: the server needs {error.name}: pip install "cifar_cnn[serve]"')
         raise typer.Exit(2) from error
 
-    answer(checkpoint, host, port, Settings(api_key=api_key, rate_limit=rate_limit, reload_model=reload_model))
+    try:
+        answer(checkpoint, host, port, Settings(api_key=api_key, rate_limit=rate_limit, reload_model=reload_model))
+    except ServeError as error:
+        _say(f"cifar-cnn: {error}")
+        raise typer.Exit(2) from error
 
 # %% ../nbs/cli.ipynb #be803c9f
 @app.command()

@@ -20,6 +20,7 @@ import io
 import itertools
 import logging
 import math
+import os
 import signal
 import socket
 import sys
@@ -804,7 +805,7 @@ def listen(
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         return socket.create_server((host, port), family=family, backlog=1024)
     except (OSError, OverflowError) as error:
-        reason = (getattr(error, "strerror", None) or str(error)).lower()
+        reason = os.strerror(error.errno).lower() if getattr(error, "errno", None) else str(error)
         raise ServeError(f"cannot listen on {host} port {port} ({reason}): stop the program that does, "
                          "or choose another --port or --host") from error
 

@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import io
 import json
+import multiprocessing
+import multiprocessing.forkserver
 import os
 import re
 import signal
@@ -14,23 +16,26 @@ import socket
 import subprocess
 import sys
 import sysconfig
+import tempfile
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from unittest import mock
 
+import hostile
 import httpx
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 from PIL import Image
 
+from cifar_cnn import cli
 from cifar_cnn.predict import Predictor
 from cifar_cnn.serve import Settings, create_app
 from cifar_cnn.train import load_checkpoint
-from tests import hostile
 
-PROGRAM = Path(sysconfig.get_path("scripts")) / "cifar-cnn"
+SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 
 def png(seed: int = 0) -> bytes:
@@ -40,25 +45,40 @@ def png(seed: int = 0) -> bytes:
     return file.getvalue()
 
 
+def start_program(arguments: list, log) -> None:
+    "Run in a process that is forked from one that has imported torch already: what `cifar-cnn` does."
+    os.dup2(os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
+    sys.argv = ["cifar-cnn", *arguments]
+    cli.main()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def fork_server():
+    "The process that the servers are forked from. Importing torch in each would take most of the time."
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["cifar_cnn.cli", "cifar_cnn.serve"])
+    with mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):
+        multiprocessing.forkserver.ensure_running()
+
+
 class Server:
     "`cifar-cnn serve` in a process of its own, on a free port."
 
     def __init__(self, *options):
-        self.process = subprocess.Popen([PROGRAM, "serve", "--port", "0", *map(str, options)], text=True,
-                                        stderr=subprocess.PIPE, env={**os.environ, "OMP_NUM_THREADS": "1"})
-        self.log, self.listening = [], threading.Event()
-        threading.Thread(target=self._read, daemon=True).start()
-        assert self.listening.wait(120), self.log
-        assert self.process.poll() is None, self.log
+        with tempfile.NamedTemporaryFile(delete=False) as file:
+            self.file = Path(file.name)
+        arguments = ["serve", "--port", "0", *map(str, options)]
+        self.process = multiprocessing.get_context("forkserver").Process(
+            target=start_program, args=(arguments, self.file), daemon=True)
+        self.process.start()
+        end = time.monotonic() + 120
+        while not (address := re.search(r"http://127.0.0.1:(\d+)", self.file.read_text())):
+            assert self.process.is_alive() and time.monotonic() < end, self.log
+            time.sleep(0.05)
+        self.url, self.port = address[0], int(address[1])
 
-    def _read(self):
-        for line in self.process.stderr:
-            self.log.append(line)
-            if address := re.search(r"http://127.0.0.1:(\d+)", line):
-                self.port = int(address[1])
-                self.url = address[0]
-                self.listening.set()
-        self.listening.set()
+    @property
+    def log(self) -> list[str]:
+        return self.file.read_text().splitlines()
 
     def ask(self, content: bytes, name: str = "image.png", **options) -> httpx.Response:
         return httpx.post(f"{self.url}/predict", files={"image": (name, content)}, timeout=30, **options)
@@ -69,8 +89,12 @@ class Server:
         return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
 
     def stop(self, how=signal.SIGTERM) -> int:
-        self.process.send_signal(how)
-        return self.process.wait(60)
+        os.kill(self.process.pid, how)
+        return self.exit_code()
+
+    def exit_code(self) -> int:
+        self.process.join(60)
+        return self.process.exitcode
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +115,7 @@ def started(*options):
         yield running
     finally:
         running.process.kill()
-        running.process.wait()
+        running.process.join()
 
 
 def app(**limits):
@@ -351,7 +375,7 @@ def test_openapi_description_holds(server):
     "schemathesis makes requests from the description, well formed and not: none may make the server fail."
     command = ["schemathesis", "run", f"{server.url}/openapi.json", "--checks", "not_a_server_error",
                "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "0", "--no-color"]
-    command[0] = PROGRAM.with_name(command[0])
+    command[0] = SCRIPTS / command[0]
     result = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout[-3000:]
 
@@ -361,12 +385,16 @@ def test_openapi_description_holds(server):
 
 def fails_to_start(*options, words: tuple = ()) -> None:
     "One sentence with these words, and exit code 2."
-    command = [PROGRAM, "serve", "--port", "0", *map(str, options)]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
-    assert result.returncode == 2, result
-    assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith("cifar-cnn: "), result.stderr
+    with tempfile.TemporaryDirectory() as folder:
+        process = multiprocessing.get_context("forkserver").Process(
+            target=start_program, args=(["serve", "--port", "0", *map(str, options)], Path(folder) / "log"))
+        process.start()
+        process.join(60)
+        said = (Path(folder) / "log").read_text()
+    assert process.exitcode == 2, said
+    assert len(said.splitlines()) == 1 and said.startswith("cifar-cnn: "), said
     for word in words:
-        assert str(word) in result.stderr
+        assert str(word) in said
 
 
 def test_port_taken(server):
@@ -430,14 +458,14 @@ def test_graceful_shutdown_finishes_what_was_accepted(how):
         connection.sendall(body[:100])
         while "cifar_cnn" not in httpx.get(f"{server.url}/metrics").text:
             time.sleep(0.05)
-        server.process.send_signal(how)
+        os.kill(server.process.pid, how)
         time.sleep(0.5)
         with pytest.raises(httpx.TransportError):
             server.ask(png())
         connection.sendall(body[100:])
         answer = read_all(connection)
         assert answer.startswith("HTTP/1.1 200") and '"success":true' in answer
-        assert server.process.wait(30) == 0
+        assert server.exit_code() == 0
         assert len(server.log) == 1, server.log
 
 
