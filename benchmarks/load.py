@@ -2,8 +2,9 @@
 
     python -m benchmarks.load [--minutes 10] [--checkpoint FILE]
 
-64 connections, each of which sends good images, files that are none, broken requests and uploads that stop half-way. Every
-good image must get the answer of one of the two checkpoints, every bad one its refusal, and the memory must stay flat.
+64 connections send good images, files that are none, uploads that are too large and uploads that stop half-way.
+Every good image must get the answer of one of the two checkpoints, every bad one its refusal; the record holds the
+server's memory over time.
 Writes benchmarks/records/load.json; the exit code is 1 if anything went wrong.
 """
 
@@ -148,7 +149,8 @@ def main() -> None:
               "requests": sum(counts.kinds.values()), "kinds": dict(sorted(counts.kinds.items())),
               "wrong": len(counts.wrong), "dropped": len(counts.dropped), "memory": samples}
     write_record("load", record)
-    print(f"{record['requests']:,} requests: {record['kinds']}; {record['wrong']} wrong, {record['dropped']} dropped")
+    print(f"{record['requests']:,} requests, {record['wrong']} wrong, {record['dropped']} dropped")
+    print(record["kinds"])
     if counts.wrong or counts.dropped:
         sys.exit(f"for example: {[*counts.wrong, *counts.dropped][0][:300]}")
 

@@ -596,7 +596,7 @@ def _without_nan(value: object) -> object:
 _STYLE = """
 :root { color-scheme: light dark; --bar: #2171b5; --edge: #767676; --bad: #b00020 }
 @media (prefers-color-scheme: dark) { :root { --bar: #6baed6; --edge: #9a9a9a; --bad: #ff8a80 } }
-body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 0 auto; padding: 1rem; overflow-wrap: anywhere }
+body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word }
 #drop { display: block; border: 2px dashed var(--edge); border-radius: .5rem; padding: 1.5rem 1rem; text-align: center }
 #drop.over, #drop:focus-within { border-color: var(--bar); outline: 2px solid var(--bar) }
 input { font: inherit; max-width: 100% }
@@ -607,7 +607,7 @@ table { width: 100%; border-collapse: collapse }
 caption { text-align: left; font-weight: bold; padding: .5rem 0 }
 th { text-align: left; font-weight: normal; padding-right: .6rem; width: 1% }
 th, td { padding-top: .15rem; padding-bottom: .15rem }
-td.number { text-align: right; padding-left: .6rem; width: 1%; font-variant-numeric: tabular-nums }
+td.number { text-align: right; white-space: nowrap; padding-left: .6rem; width: 1%; font-variant-numeric: tabular-nums }
 .bar { height: 1em; background: var(--bar); min-width: 1px; border-radius: .2rem; forced-color-adjust: none }
 code { background: color-mix(in srgb, currentColor 10%, transparent); padding: 0 .2em }
 """
