@@ -820,6 +820,7 @@ def serve(
     logging.basicConfig(format="cifar-cnn: %(message)s", level=logging.ERROR)  # not each client's broken request
     _log.setLevel(logging.INFO)
     warnings.filterwarnings("ignore", module="PIL")  # nor what Pillow thinks of its image
+    logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with listen(host, port) as listener:
         app = create_app(checkpoint, settings)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
