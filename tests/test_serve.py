@@ -371,12 +371,12 @@ def test_hostile_images(server):
     assert server.ask(png()).status_code == 200
 
 
-def test_openapi_description_holds(server):
+def test_openapi_description_holds(server, tmp_path):
     "schemathesis makes requests from the description, well formed and not: none may make the server fail."
     command = ["schemathesis", "run", f"{server.url}/openapi.json", "--checks", "not_a_server_error",
                "--phases", "examples,coverage,fuzzing", "--max-examples", "20", "--seed", "0", "--no-color"]
     command[0] = SCRIPTS / command[0]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
     assert result.returncode == 0, result.stdout[-3000:]
 
 
