@@ -166,10 +166,10 @@ class FastCNN(nn.Module):
             views += [images, padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]]  # unshifted counts twice
         if not self.training and self.looks > 1:
             views += [view.flip(3) for view in views]
-        views = torch.cat(views)
+        looks, views = len(views), torch.cat(views)
         chunks = views.split(64) if self.training else [views]  # large maps: a few at a time stay in the cache
         x = self.blocks(torch.cat([self.first(self.whiten(chunk)) for chunk in chunks]))
-        return self.head(self.pool(x).flatten(1)).unflatten(0, (-1, len(images))).mean(0)
+        return self.head(self.pool(x).flatten(1)).unflatten(0, (looks, -1)).mean(0)
 
 # %% ../nbs/02_model.ipynb #18d547c4
 class SimpleCNN(nn.Sequential):
