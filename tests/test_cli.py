@@ -328,6 +328,15 @@ def test_predict_folders_and_patterns_as_a_table(run, checkpoint, tmp_path):
     assert answer.out.count("\n") == 3
 
 
+def test_export_is_checked_and_written(run, own_run):
+    written = run("export", "run", "--out", "new/model.onnx", "--json").json()
+    assert written["check"]["changed_labels"] == 0 and written["check"]["images"] > 0
+    assert (own_run.parent / "new" / "model.onnx").stat().st_size == written["bytes"]
+    assert "not checked" in run("export", "run", "--out", "other.onnx", "--no-check").out
+    refused(run("export", "run", "--format", "tflite"), "tflite", "choose onnx")
+    refused(run("export", "nowhere"), "nowhere", "no checkpoint")
+
+
 def test_dimensions(start):
     layers = start("dimensions", "--json").json()
     assert sum(layer["parameters"] for layer in layers) == 847_402
