@@ -84,8 +84,8 @@ def free_port():
 
 
 @contextmanager
-def serving(command, address, cwd, environment):
-    "A server that answers at an address; ended as by Ctrl-C."
+def serving(command, address, cwd, environment, stop=signal.SIGINT):
+    "A server that answers at an address; ended as by Ctrl-C, or with another signal."
     with open(cwd / "server.log", "w+") as log:
         server = subprocess.Popen(command, cwd=cwd, env=environment, stdout=log, stderr=log)
         try:
@@ -95,9 +95,9 @@ def serving(command, address, cwd, environment):
                 time.sleep(0.2)
             yield server
         finally:
-            server.send_signal(signal.SIGINT)
+            server.send_signal(stop)
             try:
-                server.wait(30)
+                server.wait(120)
             except subprocess.TimeoutExpired:
                 server.kill()
                 raise
@@ -223,7 +223,8 @@ def lab(tmp_path_factory):
     quiet = Path(environment["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / "apputils-extension"
     quiet.mkdir(parents=True)
     (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
-    with serving(command, f"http://127.0.0.1:{port}/api", folder, environment):
+    # Jupyter takes Ctrl-C for a question, and waits for an answer.
+    with serving(command, f"http://127.0.0.1:{port}/api", folder, environment, signal.SIGTERM):
         yield f"http://127.0.0.1:{port}", token
 
 
