@@ -9,17 +9,19 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
-from benchmarks.measure import machine, write_record
+from benchmarks.measure import RECORDS, machine, write_record
 from cifar_cnn.data import load_data
 from cifar_cnn.export import OnnxPredictor
 from cifar_cnn.predict import Predictor
 from cifar_cnn.train import load_checkpoint, predict_logits
 
 BATCHES = (1, 8, 64)
+REPORT = RECORDS / "report.pth"
 
 
 def runtimes(checkpoint: str | None) -> dict[str, Callable[[Tensor], Tensor]]:
@@ -59,7 +61,7 @@ def images_per_second(runtime: Callable[[Tensor], Tensor], images: Tensor, secon
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shorter, less exact")
-    parser.add_argument("--checkpoint", help="default: the one in the package")
+    parser.add_argument("--checkpoint", default=str(REPORT), help="default: the report's network")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     test = load_data("cifar10").test.images
@@ -77,7 +79,7 @@ def main() -> None:
             print(f"{name:30} batches of {batch:2}: {speed:7.0f} images/s, largest difference {difference:.1e}, "
                   f"{changed} of {len(compared):,} labels changed", flush=True)
     write_record("runtimes", {"machine": machine(), "quick": arguments.quick,
-                              "checkpoint": arguments.checkpoint or "the one in the package",
+                              "checkpoint": Path(arguments.checkpoint).name,
                               "images": len(compared), "runtimes": rows})
 
 

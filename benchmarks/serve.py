@@ -22,11 +22,12 @@ from pathlib import Path
 import httpx
 from PIL import Image
 
-from benchmarks.measure import machine, write_record
+from benchmarks.measure import RECORDS, machine, write_record
 from cifar_cnn.data import load_data
 from cifar_cnn.predict import Predictor
 
 CONNECTIONS = (1, 8, 64)
+REPORT = RECORDS / "report.pth"
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cifar-cnn"
 
 
@@ -91,7 +92,7 @@ def load(url: str, files: list[Path], connections: int, seconds: float) -> dict:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds each")
-    parser.add_argument("--checkpoint", help="default: the one in the package")
+    parser.add_argument("--checkpoint", default=str(REPORT), help="default: the report's network")
     arguments = parser.parse_args()
     seconds, results, differences = 3 if arguments.quick else 15, [], {}
     with tempfile.TemporaryDirectory() as folder:
@@ -111,7 +112,7 @@ def main() -> None:
                           f"{result['requests_per_second']:6.0f} requests/s, "
                           f"p50 {result['p50_ms']:.1f} ms, p99 {result['p99_ms']:.1f} ms", flush=True)
     write_record("serve", {"machine": machine(), "quick": arguments.quick, "seconds": seconds,
-                           "checkpoint": arguments.checkpoint or "the one in the package",
+                           "checkpoint": Path(arguments.checkpoint).name,
                            "largest_difference": differences, "results": results})
 
 

@@ -219,7 +219,7 @@ MNIST = Recipe(name="mnist", data="mnist", model="mlp", augment=Augment(), norma
 
 CATS_VS_DOGS = Recipe(
     name="cats_vs_dogs", data="cifar10:cat,dog", image_size=224, crop=0.875, model="resnet18",
-    model_arguments={"side": 112}, augment=Augment(flip=True, rotation=15, brightness=0.2, contrast=0.2, saturation=0.2),
+    model_arguments={"side": 64}, augment=Augment(flip=True, rotation=15, brightness=0.2, contrast=0.2, saturation=0.2),
     normalization="imagenet", schedule="step", batch_size=32, epochs=10, patience=0)
 
 RECIPES = {recipe.name: recipe for recipe in (FAST, FAST94, REPORT, SIMPLE, COMPACT, MNIST, CATS_VS_DOGS)}
@@ -497,7 +497,7 @@ def load_checkpoint(
     path: str | Path | None = None,  # a checkpoint, or a run's folder (its best); None for the one in the package
 ) -> Checkpoint:
     "Read a checkpoint, without running any code that it may hold. Raises `CheckpointError`."
-    path = Path(path or resources.files("cifar_cnn") / "pretrained" / "report.pth")
+    path = Path(path or resources.files("cifar_cnn") / "pretrained" / "cifar10.pth")
     try:
         path = path / "best_model.pth" if path.is_dir() else path
         if not path.is_file():
