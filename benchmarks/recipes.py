@@ -6,7 +6,8 @@
 
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
-other seeds of the same recipe stay; the README's table is made from it.
+other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
+beside other work, whose accuracy counts and whose time does not.
 """
 
 import argparse
@@ -57,8 +58,8 @@ def summarize(runs: list[dict]) -> dict:
     "Means, and standard deviations where there are two or more."
     summary = {"n": len(runs)}
     for measure in ("seconds", "valid_accuracy", "test_accuracy", "peak_memory_gb"):
-        values = [run[measure] for run in runs]
-        summary[measure] = statistics.mean(values)
+        values = [run[measure] for run in runs if run[measure] is not None]
+        summary[measure] = statistics.mean(values) if values else None
         summary[f"{measure}_std"] = statistics.stdev(values) if len(values) > 1 else None
     return summary
 
@@ -72,13 +73,13 @@ def plain(recipe: Recipe) -> dict:
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
-def measure(name: str, seeds: range, folder: Path | None) -> None:
+def measure(name: str, seeds: range, folder: Path | None, timed: bool) -> None:
     recipe, before = get_recipe(name), read_record("recipes").get(name, {})
     runs = {run["seed"]: run for run in before["runs"]} if same_recipe(before, recipe) else {}
     for seed in seeds:
         out = folder and folder / f"{name}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out)
-        runs[seed] = run
+        runs[seed] = run if timed else {**run, "seconds": None}
         print(
             f"{name}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
             f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",
@@ -93,7 +94,7 @@ def measure(name: str, seeds: range, folder: Path | None) -> None:
         write_record("recipes", {**read_record("recipes"), name: record})
     print(
         f"mean of {record['n']}: {record['valid_accuracy']:.2%} validation, "
-        f"{record['test_accuracy']:.2%} test, {record['seconds']:.1f} s"
+        f"{record['test_accuracy']:.2%} test"
     )
 
 
@@ -105,9 +106,11 @@ def main():
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--runs", type=Path, help="keep the runs in this folder")
+    parser.add_argument("--untimed", action="store_true", help="keep no seconds")
     options = parser.parse_args()
+    seeds = range(options.first, options.first + options.seeds)
     for name in options.recipes:
-        measure(name, range(options.first, options.first + options.seeds), options.runs)
+        measure(name, seeds, options.runs, not options.untimed)
 
 
 if __name__ == "__main__":
