@@ -309,15 +309,15 @@ def predict(
     elif as_csv:
         _print_csv(rows, predictor.classes)
     else:
-        _print_table(answers)
+        _print_table([(path, answers[path]) for path in files if path in answers])
     if failed:
         raise typer.Exit(2)
 
 # %% ../nbs/cli.ipynb #49ebe9a8
-def _print_table(answers: dict) -> None:
+def _print_table(answers: list[tuple]) -> None:
     "A line for each image: the most probable classes, and a warning where it is in order."
-    width = max(map(len, answers), default=0)
-    for path, answer in answers.items():
+    width = max((len(path) for path, _ in answers), default=0)
+    for path, answer in answers:
         doubt = "" if answer.familiar else "  (unlike the training images)"
         print(f"{path:{width}}  " + ", ".join(f"{name} {share:.1%}" for name, share in answer.top) + doubt)
 
