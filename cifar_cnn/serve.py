@@ -753,7 +753,10 @@ def listen(
     "A socket that connections can wait at. Raises `ServeError`."
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        return socket.create_server((host, port), family=family, backlog=1024)
+        listener = socket.create_server((host, port), family=family, backlog=1024)
+        # Connections inherit it. Without it an answer's second packet waits for the client's receipt of the first: 40 ms.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        return listener
     except (OSError, OverflowError) as error:
         reason = os.strerror(error.errno).lower() if getattr(error, "errno", None) else str(error)
         raise ServeError(f"cannot listen on {host} port {port} ({reason}): stop the program that does, "
