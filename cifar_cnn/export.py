@@ -98,7 +98,8 @@ class OnnxPredictor(Predictor):
         threads: int = 0,                                   # as for `open_onnx`
     ):
         super().__init__(checkpoint)
-        self.session = open_onnx(to_onnx(self.checkpoint), threads)
+        self.content = to_onnx(self.checkpoint)  # the ONNX file
+        self.session = open_onnx(self.content, threads)
 
     def probabilities(
         self,
@@ -133,5 +134,5 @@ def export_onnx(
         if found["largest_difference"] > 1e-4 or found["changed_labels"]:
             raise ExportError(f"the exported network answers otherwise than the original ({found}): nothing was written; "
                               "please report this, with your versions of torch and onnxruntime")
-    save_atomically(to_onnx(predictor.checkpoint), path)
+    save_atomically(predictor.content, path)  # the very bytes that were checked
     return found

@@ -69,6 +69,13 @@ class Prediction:
     probabilities: dict[str, float]     # of every class, in the checkpoint's order; they sum to 1
     familiar: bool = True               # False: unlike the training images, so that none of the classes may be right
 
+# %% ../nbs/05_predict.ipynb #ab660563
+def _answer(classes: Sequence[str], probabilities: Sequence[float], familiar: bool, top_k: int) -> Prediction:
+    "The numbers of one image with the names of the classes."
+    named = dict(zip(classes, probabilities))
+    top = tuple(sorted(named.items(), key=lambda item: -item[1])[:top_k])
+    return Prediction(*top[0], top, named, familiar)
+
 # %% ../nbs/05_predict.ipynb #ffff6e4f
 class Predictor:
     "Classifies images with a trained checkpoint."
@@ -113,7 +120,7 @@ class Predictor:
         if not prepared:
             return []
         probabilities, familiar = self.probabilities(torch.stack(list(prepared)))
-        return [self._answer(*both, top_k) for both in zip(probabilities, familiar.tolist())]
+        return [_answer(self.classes, *both, top_k) for both in zip(probabilities.tolist(), familiar.tolist())]
 
     def probabilities(
         self,
@@ -127,11 +134,6 @@ class Predictor:
         else:
             familiar = familiarity(features, known.directions) >= known.familiar
         return (logits / known.temperature).softmax(1), familiar
-
-    def _answer(self, probabilities: Tensor, familiar: bool, top_k: int) -> Prediction:
-        named = dict(zip(self.classes, probabilities.tolist()))
-        top = tuple(sorted(named.items(), key=lambda item: -item[1])[:top_k])
-        return Prediction(*top[0], top, named, familiar)
 
 # %% ../nbs/05_predict.ipynb #bcc1ab71
 def largest_difference(
