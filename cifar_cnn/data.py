@@ -20,6 +20,7 @@ import io
 import logging
 import math
 import os
+import re
 import shutil
 import sys
 import tarfile
@@ -286,6 +287,39 @@ def _thinned(
         return image
     return image.resize([max(1, side // step) for side in image.size], Image.Resampling.NEAREST)
 
+# %% ../nbs/00_data.ipynb #1f149cc8
+_MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG: those that a length follows, and the end
+
+# %% ../nbs/00_data.ipynb #d5856c4d
+def _count_scans(
+    jpeg: bytes,
+    most: int,
+) -> int:        # `most` + 1 if there are more than that
+    "How often a JPEG goes over its pixels: once, or some ten times if it is progressive."
+    scans, at = 0, 2
+    while scans <= most and (marker := _MARKER.search(jpeg, at)) and marker[0] != b"\xff\xd9":
+        scans += marker[0] == b"\xff\xda"
+        at = marker.end() + int.from_bytes(jpeg[marker.end():marker.end() + 2], "big")
+    return scans
+
+# %% ../nbs/00_data.ipynb #b308eb88
+def _check_work(
+    image: Image.Image,  # opened, not yet loaded
+    scans: int = 50,     # of a JPEG
+    text: int = 10**6,   # bytes of a PPM of plain text
+) -> None:
+    "Raises `ImageError` for a file that would keep its decoder busy for much longer than its size lets expect."
+    if image.format not in ("JPEG", "MPO", "PPM"):
+        return
+    start = image.fp.tell()
+    image.fp.seek(0)
+    content = image.fp.read()
+    image.fp.seek(start)
+    if image.format != "PPM" and _count_scans(content, scans) > scans:
+        raise ImageError(f"it is a JPEG of more than {scans} scans: save it anew")
+    if content[:2] in (b"P1", b"P2", b"P3") and len(content) > text:
+        raise ImageError(f"it is a PPM of more than {text / 1e6:.0f} million characters: save it as PNG")
+
 # %% ../nbs/00_data.ipynb #397d8ea8
 def decode_image(
     file: str | Path | io.BufferedIOBase,  # a path or an open binary file
@@ -298,6 +332,7 @@ def decode_image(
             most = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
             if image.width * image.height > most:
                 raise ImageError(f"it has more than {most / 1e6:.0f} million pixels: make it smaller")
+            _check_work(image)
             image.load()
             return to_rgb(_thinned(image))
     except ImageError as error:

@@ -13,6 +13,7 @@ __all__ = ['UPLOAD_PATHS', 'KEY_PATHS', 'PATHS', 'load', 'count_pixels', 'decode
 import asyncio
 import base64
 import contextlib
+import gc
 import hashlib
 import hmac
 import html
@@ -777,6 +778,7 @@ def serve(
     with listen(host, port) as listener:
         app = create_app(checkpoint, settings)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
+        gc.freeze()  # else the collector goes through all of PyTorch again and again: 0.1 s in which nobody is answered
         # Headers that name another client are not believed: with them anybody could pass the rate limit.
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False,
                                                proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))

@@ -225,6 +225,40 @@ def bombs() -> Iterator[Case]:
                + b"\xff" * 6, None)
 
 
+def busywork() -> Iterator[Case]:
+    "Small files that would take minutes, and files of some MB whose reader goes through them bit by bit."
+    shown = np.asarray(picture())
+    jpeg, file, gif = saved(picture(), "JPEG", quality=95, subsampling=0), saved(picture(), "PNG"), saved(picture(), "GIF")
+    wide = saved(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
+    last, end = wide.rindex(b"\xff\xda"), wide.rindex(b"\xff\xd9")
+    scans = wide[last:end] * 100_000
+    yield Case("scans.jpg", wide[:end] + scans + wide[end:], None)
+    comment = b"\xff\xfe\0\4\xff\xd9"  # holds what looks like the end
+    yield Case("hidden-scans.jpg", wide[:end] + comment + scans + wide[end:], None)
+    yield Case("scans.mpo", jpeg[:2] + mpo_index() + wide[2:end] + scans + wide[end:], None)
+    video = np.random.default_rng(0).bytes(4_000_000)  # as some telephones append it: no scans, though some look so
+    yield Case("video-behind.jpg", jpeg + video, shown)
+    yield Case("comments-in-text.ppm", b"P3 4 4 255\n" + b"#a\n" * 1_000_000 + b"0 " * 48, None)
+    yield Case("text.ppm", b"P3 100 100 255\n" + b"0 " * 30_000, black(100, 100))
+    yield Case("comments.ppm", b"P6\n" + b"#a\n" * 700_000 + b"4 4 255\n" + bytes(48), None, may_refuse=True)
+    yield Case("chunks.png", with_chunk(file, chunk(b"teSt") * 160_000), shown, may_refuse=True)
+    yield Case("words.png", with_chunk(file, chunk(b"tEXt", b"a\0b") * 130_000), shown, may_refuse=True)
+    yield Case("segments.jpg", jpeg[:2] + b"\xff\xe5\0\2" * 500_000 + jpeg[2:], shown, may_refuse=True)
+    yield Case("restarts.jpg", jpeg[:2] + b"\xff\xd0" * 1_000_000 + jpeg[2:], shown, may_refuse=True)
+    at = gif.index(b",")
+    yield Case("comments.gif", gif[:at] + b"\x21\xfe\1a\0" * 400_000 + gif[at:], shown, may_refuse=True)
+    yield Case("nothing.gif", gif[:at] + bytes(2_000_000) + gif[at:], shown, may_refuse=True)
+    head = struct.pack("<IHHIIiiHHIIiiII", 0, 0, 0, 1078, 40, 7000, 7000, 1, 8, 1, 0, 0, 0, 256, 0)
+    yield Case("runs.bmp", b"BM" + head + bytes(1024) + b"\1\1" * 1_000_000, None)
+
+
+def mpo_index() -> bytes:
+    "The segment that tells a file of several JPEGs from a single one."
+    file = saved(picture(), "MPO", save_all=True, append_images=[picture()])
+    start = file.index(b"MPF\0") - 4
+    return file[start:start + 2 + int.from_bytes(file[start + 2:start + 4], "big")]
+
+
 def directories() -> Iterator[Case]:
     "TIFF files whose directories are deep, cyclic, crowded or point nowhere."
     shown = black(4, 4)
@@ -433,7 +467,7 @@ def arrays() -> dict[str, np.ndarray]:
             "five axes": np.zeros((1, 1, 4, 4, 3)), "times": np.zeros((4, 4), "M8[s]"), "scalar": np.array(0.5)}
 
 
-FAMILIES = (no_images, names, foreign, bombs, directories, animations, shapes, pixel_types, orientations,
+FAMILIES = (no_images, names, foreign, bombs, busywork, directories, animations, shapes, pixel_types, orientations,
             broken_metadata, largest)
 
 

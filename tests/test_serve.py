@@ -371,6 +371,22 @@ def test_hostile_images(server):
     assert server.ask(png()).status_code == 200
 
 
+def test_truncated_images(server):
+    "Cut off at every length: in each place of the batch there is the right answer or a sentence."
+    cases = hostile.truncated()
+    with httpx.Client(base_url=server.url, timeout=60) as client:
+        while several := list(itertools.islice(cases, 64)):
+            uploads = [("images", (case.name, case.content)) for case in several]
+            answer = client.post("/predict/batch", files=uploads)
+            assert answer.status_code == 200, answer.text
+            for case, told in zip(several, answer.json()["predictions"], strict=True):
+                if told["success"]:
+                    assert case.pixels is not None, case.name
+                else:
+                    assert told["error"].startswith("cannot read ") and len(told["error"]) < 300, told
+    assert server.ask(png()).status_code == 200
+
+
 def test_openapi_description_holds(server, tmp_path):
     "schemathesis makes requests from the description, well formed and not: none may make the server fail."
     command = ["schemathesis", "run", f"{server.url}/openapi.json", "--checks", "not_a_server_error",
