@@ -3,6 +3,7 @@
 Screenshots are kept in tests/artefacts, or where CIFAR_CNN_ARTEFACTS says.
 """
 
+import base64
 import json
 import os
 import re
@@ -123,6 +124,8 @@ def own_folders(folder):
 
 # --- What every page with the widget must do ---
 
+WIDGET = ".widget-vbox"  # ipywidgets' name for it; stored outputs of the notebook look the same but are not in one
+
 
 def choose(page, path):
     "Choose a file with the mouse."
@@ -132,12 +135,13 @@ def choose(page, path):
 
 
 def choose_by_keyboard(page, path):
-    "Tab to the button and press Enter; Escape first, because Tab indents in a notebook's cell."
+    "Tab away from the button and back to it, and press Enter; Escape first, because Tab indents in a notebook's cell."
     button = page.get_by_role("button", name="Choose an image")
     page.keyboard.press("Escape")
     button.evaluate("button => button.blur()")
-    for _ in range(100):
-        page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    for _ in range(20):
+        page.keyboard.press("Shift+Tab")
         if button.evaluate("button => button === document.activeElement"):
             break
     expect(button).to_be_focused()
@@ -147,27 +151,27 @@ def choose_by_keyboard(page, path):
 
 
 def shows(page, path, answers):
-    "The page tells the answer to an image, in words, pictures and numbers."
-    answer = answers[path.name]
+    "The widget tells the answer to an image, in words, pictures and numbers."
+    answer, widget = answers[path.name], page.locator(WIDGET)
     share = f"{answer.confidence:.1%}"
-    status = page.get_by_role("status").filter(has_text=path.name)
+    status = widget.get_by_role("status").filter(has_text=path.name)
     expect(status).to_have_text(f"{path.name}: {answer.label}, {share}")
-    expect(page.get_by_role("alert")).to_have_count(0)
+    expect(widget.get_by_role("alert")).to_have_count(0)
     for alt in (f"the uploaded picture {path.name}", "the same picture, 32 by 32 pixels"):
-        picture = page.get_by_role("img", name=alt, exact=True)
+        picture = widget.get_by_role("img", name=alt, exact=True)
         expect(picture).to_be_visible()
         assert picture.evaluate("image => image.complete && image.naturalWidth") > 0
-    table = page.get_by_role("table", name="probability of every class")
+    table = widget.get_by_role("table", name="probability of every class")
     assert table.get_by_role("row").count() == len(answer.probabilities)
     row = table.get_by_role("row").filter(has=page.get_by_role("rowheader", name=answer.label, exact=True))
     expect(row).to_contain_text(share)
 
 
 def refuses(page, path):
-    "The page tells in a sentence that an image cannot be read, and shows no answer."
+    "The widget tells in a sentence that an image cannot be read, and shows no answer."
     sentence = re.compile(rf"^cannot read {re.escape(path.name)}: .*Choose another one\.$")
-    expect(page.get_by_role("alert")).to_have_text(sentence)
-    expect(page.get_by_role("table", name="probability of every class")).to_have_count(0)
+    expect(page.locator(WIDGET).get_by_role("alert")).to_have_text(sentence)
+    expect(page.locator(WIDGET).get_by_role("table", name="probability of every class")).to_have_count(0)
 
 
 def fits(page, container):
@@ -176,7 +180,8 @@ def fits(page, container):
     page.wait_for_timeout(500)
     widths = container.evaluate("""container => {
         const left = container.getBoundingClientRect().left, right = container.getBoundingClientRect().right
-        return [...container.querySelectorAll("button, p, img, table, td, th, figcaption")].map(part => {
+        const parts = [...container.querySelectorAll("button, h1, h2, li, p, img, table, td, th, figcaption")]
+        return parts.filter(part => part.getClientRects().length).map(part => {
             const box = part.getBoundingClientRect()
             return [part.outerHTML.slice(0, 80), box.left - left, right - box.right,
                     innerWidth - box.right, parseFloat(getComputedStyle(part).fontSize)]})}""")
@@ -204,17 +209,17 @@ def keep(page, name):
 
 # --- JupyterLab ---
 
+ELSEWHERE = re.compile(r"^#\| cifar10|nbdev_export\(\)", re.MULTILINE)
+
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    "The address of a JupyterLab with a notebook of one cell, and its token."
+    "The address of a JupyterLab with the chapter on prediction, less what needs CIFAR-10 or exports; and its token."
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
-    cell = {"cell_type": "code", "id": "widget", "metadata": {}, "outputs": [], "execution_count": None,
-            "source": "from cifar_cnn.predict import PredictorWidget\nPredictorWidget()"}
-    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    notebook = {"cells": [cell], "metadata": {"kernelspec": kernel}, "nbformat": 4, "nbformat_minor": 5}
-    (folder / "notebooks" / "widget.ipynb").write_text(json.dumps(notebook))
+    notebook = json.loads((ROOT / "nbs" / "05_predict.ipynb").read_text())
+    notebook["cells"] = [cell for cell in notebook["cells"] if not ELSEWHERE.search("".join(cell["source"]))]
+    (folder / "notebooks" / "05_predict.ipynb").write_text(json.dumps(notebook))
     port, token = free_port(), "a-token"
     command = [SCRIPTS / "jupyter-lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
                "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
@@ -230,10 +235,10 @@ def lab(tmp_path_factory):
 
 def test_widget_in_jupyterlab(lab, page, files, answers):
     address, token = lab
-    page.goto(f"{address}/doc/tree/widget.ipynb?token={token}")
+    page.goto(f"{address}/doc/tree/05_predict.ipynb?token={token}")
     expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible()
-    page.locator(".jp-Notebook .cm-content").first.click()
-    page.keyboard.press("Shift+Enter")
+    page.get_by_role("menuitem", name="Run", exact=True).click()
+    page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
     expect(page.get_by_role("button", name="Choose an image")).to_be_visible()
     tries(page, files, answers)
     keep(page, "jupyterlab")
@@ -269,3 +274,71 @@ def test_web_app(app, page, files, answers):
     fits(page, page.locator("body"))
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
     keep(page, "app-narrow")
+
+
+# --- The server's page ---
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    "The address of the server."
+    folder, port = tmp_path_factory.mktemp("server"), free_port()
+    address = f"http://127.0.0.1:{port}"
+    with serving([SCRIPTS / "cifar-cnn", "serve", "--port", str(port)], f"{address}/health", folder, {**os.environ}):
+        yield address
+    assert "Traceback" not in (folder / "server.log").read_text()
+
+
+HAND_OVER = """([how, name, content]) => {
+    const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0)), data = new DataTransfer()
+    data.items.add(new File([bytes], name, {type: "image/png"}))
+    const event = how === "drop" ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
+                                 : new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
+    document.querySelector("h1").dispatchEvent(event)}"""
+
+
+def hand_over(page, how, path):
+    "Drop a file on the page, or paste it."
+    page.evaluate(HAND_OVER, [how, path.name, base64.b64encode(path.read_bytes()).decode()])
+
+
+def page_shows(page, path, answers):
+    "The page tells the answer to an image: the picture, the top three, every class."
+    answer = answers[path.name]
+    share = lambda probability: f"{100 * probability:.1f} %"
+    expect(page.get_by_role("status")).to_have_text(path.name)
+    expect(page.get_by_role("alert")).to_be_empty()
+    expect(page.get_by_role("heading", level=2)).to_have_text(f"{answer.label}, {share(answer.confidence)}")
+    picture = page.get_by_role("img", name=f"your picture, {path.name}", exact=True)
+    expect(picture).to_be_visible()
+    assert picture.evaluate("image => image.complete && image.naturalWidth") > 0
+    expect(page.get_by_role("listitem")).to_have_text([f"{name} {share(part)}" for name, part in answer.top])
+    rows = page.get_by_role("table", name="The probability of every class").get_by_role("row")
+    expect(rows).to_have_text([f"{name}{share(part)}" for name, part in answer.probabilities.items()])
+    expect(page.get_by_text("unlike")).to_be_visible(visible=not answer.familiar)
+
+
+def test_page_of_the_server(server, page, files, answers):
+    requests = []
+    page.on("request", lambda request: requests.append(request.url))
+    page.goto(server)
+    chooser = page.get_by_label("Drop a picture here, paste one, or choose a file")
+    chooser.set_input_files(files / "first <b>&.png")
+    page_shows(page, files / "first <b>&.png", answers)
+    keep(page, "server")
+    hand_over(page, "drop", files / "broken.png")
+    expect(page.get_by_role("alert")).to_have_text(re.compile(r"^cannot read broken\.png: "))
+    expect(page.get_by_role("heading", level=2)).to_have_count(0)
+    hand_over(page, "paste", files / "second.png")
+    page_shows(page, files / "second.png", answers)
+    page.keyboard.press("Tab")
+    expect(chooser).to_be_focused()
+    with page.expect_file_chooser() as opened:
+        page.keyboard.press("Enter")
+    opened.value.set_files(files / "first <b>&.png")
+    page_shows(page, files / "first <b>&.png", answers)
+    fits(page, page.locator("main"))
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    page.emulate_media(color_scheme="dark")
+    keep(page, "server-narrow-dark")
+    assert all(url.startswith((server, "blob:")) for url in requests), requests
