@@ -228,7 +228,8 @@ def bombs() -> Iterator[Case]:
 def busywork() -> Iterator[Case]:
     "Small files that would take minutes, and files of some MB whose reader goes through them bit by bit."
     shown = np.asarray(picture())
-    jpeg, file, gif = saved(picture(), "JPEG", quality=95, subsampling=0), saved(picture(), "PNG"), saved(picture(), "GIF")
+    jpeg = saved(picture(), "JPEG", quality=95, subsampling=0)
+    file, gif = saved(picture(), "PNG"), saved(picture(), "GIF")
     wide = saved(Image.new("L", (4000, 4000)), "JPEG", progressive=True)
     last, end = wide.rindex(b"\xff\xda"), wide.rindex(b"\xff\xd9")
     scans = wide[last:end] * 100_000
@@ -236,7 +237,7 @@ def busywork() -> Iterator[Case]:
     comment = b"\xff\xfe\0\4\xff\xd9"  # holds what looks like the end
     yield Case("hidden-scans.jpg", wide[:end] + comment + scans + wide[end:], None)
     yield Case("scans.mpo", jpeg[:2] + mpo_index() + wide[2:end] + scans + wide[end:], None)
-    video = np.random.default_rng(0).bytes(4_000_000)  # as some telephones append it: no scans, though some look so
+    video = np.random.default_rng(0).bytes(4_000_000)  # telephones append some; bytes in it look like scans
     yield Case("video-behind.jpg", jpeg + video, shown)
     yield Case("comments-in-text.ppm", b"P3 4 4 255\n" + b"#a\n" * 1_000_000 + b"0 " * 48, None)
     yield Case("text.ppm", b"P3 100 100 255\n" + b"0 " * 30_000, black(100, 100))

@@ -28,11 +28,13 @@ import hostile
 import httpx
 import numpy as np
 import pytest
+import torch
 from fastapi.testclient import TestClient
 from PIL import Image
 
 from cifar_cnn import cli
-from cifar_cnn.predict import Predictor
+from cifar_cnn.data import load_data
+from cifar_cnn.predict import Predictor, PredictorWidget
 from cifar_cnn.serve import Settings, create_app
 from cifar_cnn.train import load_checkpoint
 
@@ -43,6 +45,12 @@ def png(seed: int = 0) -> bytes:
     "Noise, that differs by its seed."
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3)).astype(np.uint8)
     Image.fromarray(pixels).save(file := io.BytesIO(), "PNG")
+    return file.getvalue()
+
+
+def as_png(image: torch.Tensor) -> bytes:
+    "An image of a data set, C×H×W uint8, as a file."
+    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file := io.BytesIO(), "PNG")
     return file.getvalue()
 
 
@@ -134,9 +142,9 @@ def refused(answer: httpx.Response, status: int, *words: str) -> None:
         assert word in told["error"]
 
 
-def same(answer: dict, prediction) -> bool:
+def same(answer: dict, prediction, within: float = 1e-5) -> bool:
     probabilities = answer["probabilities"]
-    return all(abs(probabilities[name] - share) < 1e-5 for name, share in prediction.probabilities.items())
+    return all(abs(probabilities[name] - share) < within for name, share in prediction.probabilities.items())
 
 
 # --- Answers ---
@@ -150,6 +158,23 @@ def test_answer_is_the_predictors(server):
         assert answer["success"] and answer["prediction"] == prediction.label and same(answer, prediction)
         assert answer["top3_predictions"] == [{"class": name, "confidence": answer["probabilities"][name]}
                                               for name, _ in prediction.top]
+
+
+@pytest.mark.cifar10
+def test_every_test_image_is_answered_as_the_predictor_does(server):
+    "The 10,000 over HTTP, and every hundredth of them through the widget."
+    images = load_data("cifar10", os.environ["CIFAR_CNN_DATA"]).test.images
+    files = [as_png(image) for image in images]
+    expected, told, widget = Predictor().classify(list(images)), [], PredictorWidget()
+    for first in range(0, len(files), 64):
+        uploads = {"files": [("images", file) for file in files[first:first + 64]]}
+        told += httpx.post(f"{server.url}/predict/batch", **uploads, timeout=60).json()["predictions"]
+    for answer, prediction in zip(told, expected, strict=True):
+        assert answer["prediction"] == prediction.label and same(answer, prediction, within=1e-4)
+    for number in range(0, len(files), 100):
+        widget.show(files[number], "image.png")
+        answer = expected[number]
+        assert f"image.png: {answer.label}, {answer.confidence:.1%}" in widget.message.value
 
 
 def test_curl_as_the_reports_use_it(server, tmp_path):

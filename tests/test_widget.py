@@ -135,7 +135,7 @@ def choose(page, path):
 
 
 def choose_by_keyboard(page, path):
-    "Tab away from the button and back to it, and press Enter; Escape first, because Tab indents in a notebook's cell."
+    "Tab away from the button and back, and press Enter; Escape first, because Tab indents in a notebook's cell."
     button = page.get_by_role("button", name="Choose an image")
     page.keyboard.press("Escape")
     button.evaluate("button => button.blur()")
@@ -214,7 +214,7 @@ ELSEWHERE = re.compile(r"^#\| cifar10|nbdev_export\(\)", re.MULTILINE)
 
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    "The address of a JupyterLab with the chapter on prediction, less what needs CIFAR-10 or exports; and its token."
+    "The address of a JupyterLab with the chapter on prediction, less what needs CIFAR-10; and its token."
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
     notebook = json.loads((ROOT / "nbs" / "05_predict.ipynb").read_text())
@@ -284,7 +284,8 @@ def server(tmp_path_factory):
     "The address of the server."
     folder, port = tmp_path_factory.mktemp("server"), free_port()
     address = f"http://127.0.0.1:{port}"
-    with serving([SCRIPTS / "cifar-cnn", "serve", "--port", str(port)], f"{address}/health", folder, {**os.environ}):
+    command = [SCRIPTS / "cifar-cnn", "serve", "--port", str(port)]
+    with serving(command, f"{address}/health", folder, {**os.environ}):
         yield address
     assert "Traceback" not in (folder / "server.log").read_text()
 
