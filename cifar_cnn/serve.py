@@ -778,7 +778,6 @@ def serve(
     with listen(host, port) as listener:
         app = create_app(checkpoint, settings)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
-        gc.freeze()  # else the collector goes through all of PyTorch again and again: 0.1 s in which nobody is answered
         # Headers that name another client are not believed: with them anybody could pass the rate limit.
         server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False,
                                                proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))
@@ -786,4 +785,8 @@ def serve(
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished
         address = f"[{host}]" if ":" in host else host
         _log.info("answering on http://%s:%d (stop with Ctrl-C)", address, listener.getsockname()[1])
-        server.run(sockets=[listener])
+        gc.freeze()  # else the collector goes through all of PyTorch now and then: 0.1 s in which nobody is answered
+        try:
+            server.run(sockets=[listener])
+        finally:
+            gc.unfreeze()
