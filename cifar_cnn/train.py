@@ -9,7 +9,8 @@ __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'REPORT', 'SIMPLE',
            'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'predict_features',
            'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run',
            'steps_per_epoch', 'linear_schedule', 'train_step', 'end_epoch', 'run_state', 'restore_run',
-           'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit']
+           'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit',
+           'learn_what_is_familiar']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -444,8 +445,11 @@ def fit_temperature(
     logits: Tensor,  # N×classes float, of images that were not trained on
     labels: Tensor,  # N int64
 ) -> float:          # between 0.05 and 20
-    "The temperature by which the probabilities of the right answers are highest."
-    loss = lambda log_temperature: F.cross_entropy(logits.double() / math.exp(log_temperature), labels).item()
+    "The temperature by which the probabilities of the right answers are highest; after few images it stays modest."
+    # Platt (1999): among n + 2 images, one would have been wrong. Else a network without errors would be infinitely sure.
+    unseen = 1 / (len(labels) + 2)
+    loss = lambda log_temperature: F.cross_entropy(
+        logits.double() / math.exp(log_temperature), labels, label_smoothing=unseen).item()
     return math.exp(minimize_scalar(loss, bounds=(math.log(0.05), math.log(20)), method="bounded").x)
 
 # %% ../nbs/03_train.ipynb #8f320e14
@@ -950,13 +954,16 @@ def _finish(run: Run, out: Path | None) -> Run:
         _save(run, out)
     if run.finished:
         run.model.load_state_dict(run.best_weights)
-        _learn_what_is_familiar(run)
+        learn_what_is_familiar(run)
         if out:
             make_checkpoint(run).save(out / "best_model.pth")
     return run
 
 # %% ../nbs/03_train.ipynb #6fcae9c1
-def _learn_what_is_familiar(run: Run, per_class: int = 100) -> None:
+def learn_what_is_familiar(
+    run: Run,              # its model with the best weights
+    per_class: int = 100,  # training images
+) -> None:
     "Where the features of each class point, from some training images; and how nearly, from the validation images."
     train, valid = run.splits.train, run.splits.valid
     members = [(train.labels == label).nonzero().flatten()[:per_class] for label in range(len(train.classes))]
