@@ -203,7 +203,7 @@ class CompactCNN(nn.Sequential):
         image_size: int = 32,                 # height and width in pixels
         widths: tuple[int, int] = (32, 64),   # channels of the two convolutions
         hidden: int = 64,                     # outputs of the first dense layer
-        dropout: float = 0.1,                 # after each pooling, twice that after the dense layer; the report does not say
+        dropout: float = 0.25,                # after each pooling, twice that after the dense layer; the report does not say
     ):
         side = ((image_size - 2) // 2 - 2) // 2
         if side < 1:
