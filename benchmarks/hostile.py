@@ -2,8 +2,8 @@
 
     python -m benchmarks.hostile
 
-Every image of tests/hostile.py, those that are cut off included, is read and classified once. Another process makes
-the larger ones, which needs more memory than reading them. Stores records/hostile.json.
+Every image of tests/hostile.py, those that are cut off included, is read and classified once. Another process
+makes the larger ones, which needs more memory than reading them. Stores records/hostile.json.
 """
 
 import resource
@@ -41,8 +41,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "tests.hostile", name], check=True)
         result, peak = in_fresh_process(measure, Path(name))
     write_record("hostile", {"machine": machine(), **result, "peak_memory_gb": peak})
-    print(f"{result['images']:,} images, {result['refused']:,} refused; memory {result['memory_gb_before']:.2f} GB "
-          f"with the network loaded, {peak:.2f} GB at the peak")
+    print(f"{result['images']:,} images, {result['refused']:,} refused; memory {result['memory_gb_before']:.2f} GB with "
+          f"the network loaded, {peak:.2f} GB at the peak")
     for name, seconds in result["slowest_seconds"].items():
         print(f"{seconds:5.2f} s  {name}")
 

@@ -123,7 +123,7 @@ def train(
     resume: Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")] = None,
     root: _Root = None,
     valid_fraction: Annotated[Optional[float], typer.Option(
-        help="Share of the training images to validate on. (default: 0.1)")] = None,
+        help="Share of the training images to validate on. (default: the recipe's)")] = None,
     image_size: Annotated[Optional[int], typer.Option(
         help="Image folders: bring images to so many pixels square. (default: the recipe's)")] = None,
     crop: _Crop = None,
@@ -148,6 +148,8 @@ def train(
     _say(f"{splits}\nrecipe {plan.name}; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
         run = fit(splits, plan, out, resume=resume is not None, start=begin, device=device, compiled=compile)
+    if begin is not None:
+        _say(f"began with {run.start}")
     if run.interrupted:
         again = ["cifar-cnn", "train"]
         for option, value in _given(resume=out, root=root, device=device).items():
@@ -166,6 +168,9 @@ def _planned(recipe: str | None, changes: dict, data: str | None, root: Path | N
 
     begin = None if start is None else load_checkpoint(start)
     if begin is not None:
+        given = [name for name in ("image_size", "crop") if name in options]
+        if given:
+            raise typer.BadParameter(f"--{given[0].replace('_', '-')} cannot be changed with --from: the checkpoint decides")
         plan = _continued(begin, recipe, changes)
         data, options = data or begin.data["source"], {**options, "image_size": plan.image_size, "crop": plan.crop}
     else:
@@ -269,8 +274,11 @@ def _image_files(names: list[str]) -> list[str]:
     for name in names:
         if Path(name).is_dir():
             matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
+            if not matches:
+                raise typer.BadParameter(f"there is no image in {name}: give a folder of "
+                                         f"{', '.join(sorted(endings))} files")
         elif not Path(name).exists() and glob.has_magic(name):
-            matches = sorted(glob.glob(name, recursive=True))
+            matches = [path for path in sorted(glob.glob(name, recursive=True)) if not Path(path).is_dir()]
         else:
             matches = []
         found += matches or [name]  # what is no image is named with its reason later
@@ -316,10 +324,12 @@ def predict(
 # %% ../nbs/cli.ipynb #49ebe9a8
 def _print_table(answers: list[tuple]) -> None:
     "A line for each image: the most probable classes, and a warning where it is in order."
-    width = max((len(path) for path, _ in answers), default=0)
+    # A line break or a terminal's control character in a file's name would spoil the table.
+    plain = {path: path if path.isprintable() else path.encode("unicode_escape").decode() for path, _ in answers}
+    width = max(map(len, plain.values()), default=0)
     for path, answer in answers:
         doubt = "" if answer.familiar else "  (unlike the training images)"
-        print(f"{path:{width}}  " + ", ".join(f"{name} {share:.1%}" for name, share in answer.top) + doubt)
+        print(f"{plain[path]:{width}}  " + ", ".join(f"{name} {share:.1%}" for name, share in answer.top) + doubt)
 
 # %% ../nbs/cli.ipynb #3c465ba3
 def _print_csv(rows: list[dict], classes: list[str]) -> None:
@@ -376,7 +386,7 @@ def serve(
     api_key: Annotated[Optional[str], typer.Option(
         envvar="CIFAR_CNN_API_KEY", help="Answer only who sends it as X-API-Key. (default: everybody)")] = None,
     rate_limit: Annotated[Optional[int], typer.Option(
-        min=1, help="Predictions per minute and client address. (default: any number)")] = None,
+        min=1, help="Requests per minute and client address. (default: any number)")] = None,
 ):
     "Answer over HTTP: a page for people, JSON for programs. Needs the extra: pip install 'cifar_cnn[serve]'."
     try:

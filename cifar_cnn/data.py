@@ -5,10 +5,10 @@
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
            'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'ImageError',
-           'to_rgb', 'decode_image', 'visible_files', 'list_images', 'fit_square', 'decode_images', 'select',
-           'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'load_data', 'plot_class_counts', 'show_image',
-           'plot_examples', 'channel_statistics', 'plot_pixel_histogram', 'plot_class_means', 'save_figures',
-           'nearest_neighbours']
+           'to_rgb', 'check_pixels', 'decode_image', 'visible_files', 'list_images', 'fit_square', 'decode_images',
+           'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'load_data', 'split_by_class',
+           'plot_class_counts', 'show_image', 'plot_examples', 'channel_statistics', 'plot_pixel_histogram',
+           'plot_class_means', 'save_figures', 'nearest_neighbours']
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
 import contextlib
@@ -71,7 +71,9 @@ class ImageSet:
         return dict(zip(self.classes, counts.tolist()))
 
     def only(self, classes: Sequence[str]) -> "ImageSet":
-        "The images of some classes, in their order. Raises `DataError` for a name that is not a class."
+        "The images of some classes, in their order. Raises `DataError` for a name that is not a class, or only one."
+        if len(set(classes)) < max(2, len(classes)):
+            raise DataError(f"the classes are {', '.join(classes)}: choose two or more different ones")
         for name in classes:
             if name not in self.classes:
                 raise DataError(f"there is no class {name!r}: choose among {', '.join(self.classes)}")
@@ -265,7 +267,9 @@ def to_rgb(
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
         image = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", image.size, "white"), image)
-    return image.convert("RGB")
+    rgb = image.convert("RGB")
+    rgb.info = {}  # what the file said of its orientation and colours is done
+    return rgb
 
 # %% ../nbs/00_data.ipynb #da33252a
 def _to_8_bits(values: np.ndarray, sixteen: bool) -> np.ndarray:
@@ -286,6 +290,15 @@ def _thinned(
     if step <= 1:
         return image
     return image.resize([max(1, side // step) for side in image.size], Image.Resampling.NEAREST)
+
+# %% ../nbs/00_data.ipynb #ac0205f2
+def check_pixels(
+    image: Image.Image,  # opened; it need not be loaded
+) -> None:
+    "Raises `ImageError` for an image of more than `MAX_PIXELS`; WebP's decoder holds two copies, so half of that."
+    most = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
+    if image.width * image.height > most:
+        raise ImageError(f"it has more than {most / 1e6:.0f} million pixels: make it smaller")
 
 # %% ../nbs/00_data.ipynb #1f149cc8
 _MARKER = re.compile(rb"\xff[^\x00\x01\xd0-\xd8\xff]")  # of a JPEG: those that a length follows, and the end
@@ -329,9 +342,7 @@ def decode_image(
     name = name or str(file)
     try:
         with Image.open(file, formats=list(IMAGE_FORMATS)) as image:
-            most = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
-            if image.width * image.height > most:
-                raise ImageError(f"it has more than {most / 1e6:.0f} million pixels: make it smaller")
+            check_pixels(image)
             _check_work(image)
             image.load()
             return to_rgb(_thinned(image))
@@ -628,6 +639,7 @@ def load_data(
     name, _, chosen = str(source).partition(":")
     if name not in ("cifar10", "mnist", "digits"):
         name, chosen = str(Path(source).expanduser().resolve()), ""
+    split = split_by_class if Path(name).is_absolute() else stratified_split  # a folder of classes may grow
     if not 0 <= seed < 2**63:
         raise DataError(f"seed is {seed}: it must be between 0 and 2**63 − 1")
     scratch = data_root(root) / "cache"
@@ -640,17 +652,30 @@ def load_data(
             raise DataError(f"class {kind} has {count} image(s): at least {needed} are needed, so that training, "
                             "validation and test get theirs")
     if "test" not in parts:
-        parts["train"], parts["test"] = _held_out(parts["train"], 0.2, 0, scratch)
+        parts["train"], parts["test"] = _held_out(parts["train"], 0.2, 0, scratch, split)
     if "valid" not in parts:
-        parts["train"], parts["valid"] = _held_out(parts["train"], valid_fraction, seed, scratch)
+        parts["train"], parts["valid"] = _held_out(parts["train"], valid_fraction, seed, scratch, split)
     options = {"valid_fraction": valid_fraction, "seed": seed, "image_size": image_size, "skip_bad": skip_bad,
                "crop": crop}
     return Splits(parts["train"], parts["valid"], parts["test"], f"{name}:{chosen}" if chosen else name, options, skipped)
 
 # %% ../nbs/00_data.ipynb #2a4b8662
-def _held_out(images: ImageSet, fraction: float, seed: int, scratch: Path) -> tuple[ImageSet, ImageSet]:
-    "What stays, and what is held out, by `stratified_split`."
-    kept, held_out = stratified_split(images.labels, fraction, seed)
+def split_by_class(
+    labels: Tensor,    # N int64
+    fraction: float,   # as for `stratified_split`
+    seed: int,
+) -> tuple[Tensor, Tensor]:  # indices kept and indices held out, both ascending
+    "As `stratified_split`, but a class that is added later moves no image of the others from one part to the other."
+    held_out = torch.zeros(len(labels), dtype=torch.bool)
+    for label in labels.unique():
+        members = (labels == label).nonzero().flatten()
+        held_out[members[stratified_split(labels[members], fraction, seed)[1]]] = True
+    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
+
+# %% ../nbs/00_data.ipynb #51f4bd11
+def _held_out(images: ImageSet, fraction: float, seed: int, scratch: Path, split: Callable) -> tuple[ImageSet, ImageSet]:
+    "What stays, and what is held out by `stratified_split` or `split_by_class`."
+    kept, held_out = split(images.labels, fraction, seed)
     return select(images, kept, scratch), select(images, held_out, scratch)
 
 # %% ../nbs/00_data.ipynb #0c83463a
@@ -759,7 +784,9 @@ def plot_class_means(
     for ax in grid.flat:
         ax.axis("off")
     for label, (name, ax) in enumerate(zip(images.classes, grid.flat)):
-        show_image(images.images[images.labels == label].float().mean(0) / 255, ax, name)
+        members = (images.labels == label).nonzero().flatten()
+        total = sum(images.images[chunk].float().sum(0) for chunk in members.split(256))  # a class may exceed the memory
+        show_image(total / len(members) / 255, ax, name)
     return figure
 
 # %% ../nbs/00_data.ipynb #13fa2837

@@ -131,7 +131,7 @@ def export_onnx(
     predictor, found = OnnxPredictor(checkpoint), None
     if images is not None:
         found = compare(Predictor(predictor.checkpoint), predictor, images)
-        if found["largest_difference"] > 1e-4 or found["changed_labels"]:
+        if not found["largest_difference"] <= 1e-4 or found["changed_labels"]:
             raise ExportError(f"the exported network answers otherwise than the original ({found}): nothing was written; "
                               "please report this, with your versions of torch and onnxruntime")
     save_atomically(predictor.content, path)  # the very bytes that were checked

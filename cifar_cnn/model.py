@@ -231,7 +231,7 @@ class MLP(nn.Sequential):
 
 # %% ../nbs/02_model.ipynb #79338277
 class Backbone(nn.Module):
-    "A classification network of torchvision's, for images of any size."
+    "A classification network of torchvision's, for images of any size that it can take. Raises `ModelError`."
 
     def __init__(
         self,
@@ -252,6 +252,13 @@ class Backbone(nn.Module):
         except (ValueError, TypeError) as error:
             raise ModelError(f"torchvision's {backbone} cannot be built for {self.side} pixels: {error}") from error
         self.in_channels = in_channels
+        try:
+            with torch.no_grad():
+                self.eval()(torch.zeros(1, in_channels, image_size, image_size))
+        except (RuntimeError, AssertionError) as error:
+            raise ModelError(f"torchvision's {backbone} cannot take images of {self.side} pixels: choose larger images "
+                             "(--image-size, for folders) or another network") from error
+        self.train()
 
     def forward(self, images: Tensor) -> Tensor:  # N×in_channels×H×W → N×num_classes
         if images.shape[-1] != self.side:

@@ -37,7 +37,10 @@ def read_image(
     if isinstance(image, bytes):
         return decode_image(io.BytesIO(image), name or f"the image of {len(image):,} bytes")
     if isinstance(image, Image.Image):
-        return to_rgb(image)
+        try:
+            return to_rgb(image)
+        except Exception as error:  # of a file that was opened, but not yet read
+            raise ImageError(f"cannot read {name or 'the image'}: it is damaged ({error})") from error
     if isinstance(image, np.ndarray):
         return to_rgb(Image.fromarray(_array_to_bytes(image)))
     raise ImageError(f"cannot read {name or 'the image'}: it is a {type(image).__name__}, but must be a path, bytes, a PIL "

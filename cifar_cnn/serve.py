@@ -13,6 +13,7 @@ __all__ = ['UPLOAD_PATHS', 'KEY_PATHS', 'PATHS', 'load', 'count_pixels', 'decode
 import asyncio
 import base64
 import contextlib
+import errno
 import gc
 import hashlib
 import hmac
@@ -46,7 +47,7 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from torch import Tensor
 
-from .data import IMAGE_FORMATS, MAX_PIXELS, ImageError
+from .data import IMAGE_FORMATS, MAX_PIXELS, ImageError, check_pixels
 from .export import OnnxPredictor, compare
 from .predict import DOUBT, Prediction, Predictor
 from .train import Checkpoint, CheckpointError
@@ -76,18 +77,18 @@ def count_pixels(
     "How many pixels an image's header claims. Raises `HTTPException` 415 for what is no image, 413 for too many."
     try:
         with Image.open(io.BytesIO(content), formats=list(IMAGE_FORMATS)) as image:
-            pixels = image.width * image.height
+            check_pixels(image)
+            return image.width * image.height
+    except ImageError as error:
+        raise HTTPException(413, f"cannot read {name}: {error}") from error
     except UnidentifiedImageError as error:
         raise HTTPException(415, f"cannot read {name}: it is empty or not an image of a known format "
                                  f"({', '.join(IMAGE_FORMATS)}): send one of these") from error
-    except Image.DecompressionBombError:
-        pixels = sys.maxsize
+    except Image.DecompressionBombError as error:  # Pillow's own limit was reached first
+        raise HTTPException(413, f"cannot read {name}: it has more than {MAX_PIXELS / 1e6:.0f} million pixels: "
+                                 "make it smaller") from error
     except Exception:  # hostile headers make decoders fail in ways of their own
         return 0
-    if pixels > MAX_PIXELS:
-        raise HTTPException(413, f"cannot read {name}: it has more than {MAX_PIXELS / 1e6:.0f} million pixels: "
-                                 "make it smaller")
-    return pixels
 
 # %% ../nbs/08_serve.ipynb #cc9957d5
 def decode(
@@ -402,7 +403,8 @@ def check_request(
     settings, path = service.settings, scope["path"]
     if settings.api_key and path in KEY_PATHS:
         # Compared in constant time: how long it takes must not tell how much of a guess was right.
-        if not hmac.compare_digest(headers.get("x-api-key", "").encode(), settings.api_key.encode()):
+        given = headers.get("x-api-key", "").encode("latin-1")  # the bytes that were sent
+        if not hmac.compare_digest(given, settings.api_key.encode()):
             raise HTTPException(401, "this server wants its API key in the header X-API-Key", {"WWW-Authenticate": "ApiKey"})
     if scope["method"] != "POST" or path not in UPLOAD_PATHS:
         return
@@ -759,6 +761,8 @@ def listen(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, OverflowError) as error:
+        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+            raise ServeError(f"cannot listen on {host}: it is no address of this machine: choose another --host") from error
         reason = os.strerror(error.errno).lower() if getattr(error, "errno", None) else str(error)
         raise ServeError(f"cannot listen on {host} port {port} ({reason}): stop the program that does, "
                          "or choose another --port or --host") from error

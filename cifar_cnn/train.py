@@ -131,19 +131,21 @@ class Muon(torch.optim.Optimizer):
         model: nn.Module,
         lr: float,                  # of the kernels: the size of a step relative to the kernel's own
         bias_lr: float,             # of biases and other vectors
-        head_lr: float,             # of all other parameters, which are matrices
+        head_lr: float,             # of all other parameters, which are matrices: the last layer's, most often
         momentum: float = 0.8,
         iterations: int = 3,        # of `orthogonalize`
         weight_decay: float = 0.0,  # of biases and matrices; kernels keep a fixed norm instead
-        body_rate: float = 1.0,     # multiplies the rates of kernels and biases
+        body_rate: float = 1.0,     # multiplies the rates of all layers but the last
     ):
-        kinds = {"kernel": [], "bias": [], "head": []}
-        for parameter in model.parameters():
+        rates, last = {"kernel": lr, "bias": bias_lr, "matrix": head_lr}, head_name(model) + "."
+        groups = {(kind, in_head): {"params": [], "lr": rate * (1 if in_head else body_rate),
+                                    "iterations": iterations if kind == "kernel" else 0}
+                  for kind, rate in rates.items() for in_head in (False, True)}
+        for name, parameter in model.named_parameters():
             if parameter.requires_grad:
-                kinds[{4: "kernel", 1: "bias"}.get(parameter.ndim, "head")].append(parameter)
-        settings = {"kernel": dict(lr=lr * body_rate, iterations=iterations),
-                    "bias": dict(lr=bias_lr * body_rate, iterations=0), "head": dict(lr=head_lr, iterations=0)}
-        groups = [{"params": kinds[kind], **settings[kind]} for kind in kinds if kinds[kind]]
+                kind = {4: "kernel", 1: "bias"}.get(parameter.ndim, "matrix")
+                groups[kind, name.startswith(last)]["params"].append(parameter)
+        groups = [group for group in groups.values() if group["params"]]
         super().__init__(groups, {"momentum": momentum, "weight_decay": weight_decay})
 
     @torch.no_grad()
@@ -547,6 +549,8 @@ def _checked(content: object, path: Path) -> Checkpoint:
     if wrong:
         raise CheckpointError(f"{path} is damaged: its {wrong[0]} cannot be used: use another, or train again")
     checkpoint = Checkpoint(**{name: content[name] for name in required | (optional & set(content))})
+    if not all(tensor.isfinite().all() for tensor in checkpoint.weights.values() if torch.is_tensor(tensor)):
+        raise CheckpointError(f"{path} cannot be used (some of its weights are not numbers): use another, or train again")
     try:
         checkpoint.build_model()
     except CheckpointError as error:
