@@ -41,8 +41,8 @@ def main() -> None:
         subprocess.run([sys.executable, "-m", "tests.hostile", name], check=True)
         result, peak = in_fresh_process(measure, Path(name))
     write_record("hostile", {"machine": machine(), **result, "peak_memory_gb": peak})
-    print(f"{result['images']:,} images, {result['refused']:,} refused; memory {result['memory_gb_before']:.2f} GB with "
-          f"the network loaded, {peak:.2f} GB at the peak")
+    print("{images:,} images, {refused:,} refused; {memory_gb_before:.2f} GB before".format(**result)
+          + f", {peak:.2f} GB at the peak")
     for name, seconds in result["slowest_seconds"].items():
         print(f"{seconds:5.2f} s  {name}")
 

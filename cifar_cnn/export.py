@@ -6,7 +6,9 @@
 __all__ = ['ExportError', 'Exportable', 'to_onnx', 'open_onnx', 'OnnxPredictor', 'compare', 'export_onnx']
 
 # %% ../nbs/export.ipynb #1e5f52af
+import importlib
 import io
+import json
 import warnings
 from pathlib import Path
 
@@ -57,13 +59,24 @@ class Exportable(nn.Module):
         features = features.flatten(2).mean(2) if features.ndim == 4 else features
         return probabilities, familiarity(features.unflatten(0, (self.looks, -1)).mean(0), self.directions)
 
+# %% ../nbs/export.ipynb #36cfc9fe
+def _need(module: str):  # the module
+    "Import what the extra brings. Raises `ExportError` where it is not installed."
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ExportError(f'this needs {module}: pip install "cifar_cnn[onnx]", or [serve] for the server') from error
+
 # %% ../nbs/export.ipynb #23402a52
 @torch.no_grad()
 def to_onnx(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
 ) -> bytes:
-    "An ONNX file with the input `images` (N×C×size×size uint8) and the outputs `probabilities` and `familiarity`."
-    predictor = Predictor(checkpoint)
+    """An ONNX file with the input `images` (N×C×size×size uint8) and the outputs `probabilities` and `familiarity`.
+
+    Its metadata hold the names of the classes (`classes`, a JSON list) and how familiar an image must be (`familiar`).
+    """
+    onnx, predictor = _need("onnx"), Predictor(checkpoint)
     network = Exportable(predictor).eval()
     with warnings.catch_warnings():
         # This exporter takes half a second, its successor several, and needs two more packages.
@@ -71,7 +84,9 @@ def to_onnx(
         torch.onnx.export(network, (Exportable.blank(predictor, 2),), file := io.BytesIO(), dynamo=False,
                           input_names=["images"], output_names=["probabilities", "familiarity"],
                           dynamic_axes={name: {0: "batch"} for name in ("images", "probabilities", "familiarity")})
-    return file.getvalue()
+    model, known = onnx.load_from_string(file.getvalue()), predictor.checkpoint
+    onnx.helper.set_model_props(model, {"classes": json.dumps(known.classes), "familiar": repr(known.familiar)})
+    return model.SerializeToString()
 
 # %% ../nbs/export.ipynb #ec7d039c
 def open_onnx(
@@ -79,10 +94,7 @@ def open_onnx(
     threads: int = 0,  # 0: as many as there are cores
 ):                     # an `onnxruntime.InferenceSession`
     "ONNX Runtime, ready to answer on the CPU. Raises `ExportError` where it is not installed."
-    try:
-        import onnxruntime
-    except ImportError as error:
-        raise ExportError('this needs ONNX Runtime: pip install "cifar_cnn[onnx]"') from error
+    onnxruntime = _need("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to others while idle

@@ -7,13 +7,14 @@ __all__ = ['UPLOAD_PATHS', 'KEY_PATHS', 'PATHS', 'load', 'count_pixels', 'decode
            'Failure', 'BatchAnswer', 'Batcher', 'Settings', 'busy', 'too_large', 'RateLimit', 'Metrics', 'Decoder',
            'file_state', 'Service', 'watch', 'Upload', 'check_request', 'failure', 'Door', 'predict', 'predict_batch',
            'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid', 'create_app',
-           'ServeError', 'listen', 'serve']
+           'Impatient', 'ServeError', 'listen', 'http_server', 'serve']
 
 # %% ../nbs/08_serve.ipynb #c861b0c4
 import asyncio
 import base64
 import contextlib
 import errno
+import functools
 import gc
 import hashlib
 import hmac
@@ -38,14 +39,16 @@ from typing import Annotated, Literal
 import prometheus_client
 import torch
 import uvicorn
-from fastapi import APIRouter, FastAPI, File, Request, UploadFile
+from fastapi import APIRouter, FastAPI, File, Request, Security, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.security import APIKeyHeader
 from PIL import Image, UnidentifiedImageError
 from pydantic import BaseModel, Field
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.exceptions import HTTPException
 from torch import Tensor
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .data import IMAGE_FORMATS, MAX_PIXELS, ImageError, check_pixels
 from .export import OnnxPredictor, compare
@@ -464,6 +467,7 @@ class Door:
 
 # %% ../nbs/08_serve.ipynb #e729dd87
 _router = APIRouter()
+_key = [Security(APIKeyHeader(name="X-API-Key", auto_error=False))]  # for the description; `check_request` looks at it
 _failures = {status: {"model": Failure} for status in (400, 401, 408, 413, 415, 422, 429, 503)}
 
 # %% ../nbs/08_serve.ipynb #dbb4e3f8
@@ -472,7 +476,7 @@ def _name(upload: UploadFile) -> str:
     return (upload.filename or "the image")[-100:].encode(errors="replace").decode()
 
 # %% ../nbs/08_serve.ipynb #85cec2f2
-@_router.post("/predict", response_model=Answer, responses=_failures)
+@_router.post("/predict", response_model=Answer, responses=_failures, dependencies=_key)
 async def predict(
     request: Request,
     image: Annotated[UploadFile, File(description="an image file")],
@@ -483,7 +487,7 @@ async def predict(
         return JSONResponse(encode(await service.classify(await image.read(), _name(image))))
 
 # %% ../nbs/08_serve.ipynb #f154226b
-@_router.post("/predict/batch", response_model=BatchAnswer, responses=_failures)
+@_router.post("/predict/batch", response_model=BatchAnswer, responses=_failures, dependencies=_key)
 async def predict_batch(
     request: Request,
     images: Annotated[list[UploadFile], File(description="image files")],
@@ -515,14 +519,14 @@ async def ready(request: Request) -> dict[str, str]:
         return {"status": "ready"}
 
 # %% ../nbs/08_serve.ipynb #00769db1
-@_router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}})
+@_router.get("/metrics", response_class=Response, responses={200: {"content": {"text/plain": {}}}}, dependencies=_key)
 async def metrics(request: Request) -> Response:
     "Numbers for Prometheus."
     numbers = prometheus_client.generate_latest(request.app.state.service.metrics.registry)
     return Response(numbers, media_type=prometheus_client.CONTENT_TYPE_LATEST)
 
 # %% ../nbs/08_serve.ipynb #822cf33d
-@_router.get("/model")
+@_router.get("/model", dependencies=_key)
 async def model(request: Request) -> dict:
     "What is loaded: network, classes, accuracy on validation images, and how it was trained."
     predictor = request.app.state.service.predictor
@@ -692,6 +696,8 @@ def describe(
         for method, operation in methods.items():
             parts.append(f"<h2><code>{method.upper()} {html.escape(path)}</code></h2>"
                          f"<p>{html.escape(operation['description'])}</p>")
+            if "security" in operation:
+                parts.append("<p>If the server wants a key, send it in the header <code>X-API-Key</code>.</p>")
             for kind, content in operation.get("requestBody", {}).get("content", {}).items():
                 schema = openapi["components"]["schemas"][content["schema"]["$ref"].rpartition("/")[2]]
                 fields = ", ".join(f"<code>{html.escape(name)}</code>" for name in schema["properties"])
@@ -728,6 +734,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
+        asyncio.get_running_loop().set_exception_handler(_loop_failed)
         tasks = [asyncio.create_task(service.batcher.run())]
         tasks += [asyncio.create_task(watch(service))] if settings.reload_model else []
         yield
@@ -743,6 +750,57 @@ def create_app(
     app.add_exception_handler(RequestValidationError, lambda _, error: failure(invalid(error)))
     app.add_exception_handler(Exception, lambda *_: failure(HTTPException(500, "the server failed: its log says why")))
     return app
+
+# %% ../nbs/08_serve.ipynb #3fbf504b
+class Impatient(HttpToolsProtocol):
+    "HTTP as uvicorn speaks it, to clients that send the head of their request in time."
+
+    def __init__(
+        self,
+        *args,
+        patience: float,  # seconds
+        **kwargs,
+    ):
+        super().__init__(*args, **kwargs)
+        self.patience, self.giving_up = patience, None
+
+    def wait(self) -> None:
+        "Begin to count."
+        self.stop_waiting()
+        self.giving_up = self.loop.call_later(self.patience, self.transport.close)
+
+    def stop_waiting(self) -> None:
+        if self.giving_up is not None:
+            self.giving_up.cancel()
+
+    def connection_made(self, transport: asyncio.Transport) -> None:
+        super().connection_made(transport)
+        self.wait()
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.wait()
+
+    def on_headers_complete(self) -> None:
+        self.stop_waiting()
+        super().on_headers_complete()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.stop_waiting()
+        super().connection_lost(exc)
+
+# %% ../nbs/08_serve.ipynb #41322e59
+@functools.lru_cache(maxsize=1)
+def _no_more_files(minute: int) -> None:
+    "Said once a minute; asyncio would log each connection that waits, a thousand times a second."
+    _log.warning("no more connections can be opened: let this process open more files (ulimit -n), or fewer clients in")
+
+# %% ../nbs/08_serve.ipynb #9ee4918f
+def _loop_failed(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+    "What the event loop reports of failures outside of any request."
+    if "accept" in context["message"]:
+        return _no_more_files(int(time.monotonic() // 60))
+    loop.default_exception_handler(context)
 
 # %% ../nbs/08_serve.ipynb #5ec39764
 class ServeError(OSError):
@@ -767,6 +825,17 @@ def listen(
         raise ServeError(f"cannot listen on {host} port {port} ({reason}): stop the program that does, "
                          "or choose another --port or --host") from error
 
+# %% ../nbs/08_serve.ipynb #be3ab857
+def http_server(
+    checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
+    settings: Settings = Settings(),
+) -> uvicorn.Server:
+    "The application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
+    http = functools.partial(Impatient, patience=settings.upload_seconds)
+    # Headers that name another client are not believed: with them anybody could pass the rate limit.
+    return uvicorn.Server(uvicorn.Config(create_app(checkpoint, settings), http=http, log_config=None, access_log=False,
+                                         proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))
+
 # %% ../nbs/08_serve.ipynb #7465fedf
 def serve(
     checkpoint: str | Path | None = None,  # its path; None for the one in the package
@@ -780,11 +849,8 @@ def serve(
     warnings.filterwarnings("ignore", module="PIL")  # nor what Pillow thinks of its image
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with listen(host, port) as listener:
-        app = create_app(checkpoint, settings)
+        server = http_server(checkpoint, settings)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
-        # Headers that name another client are not believed: with them anybody could pass the rate limit.
-        server = uvicorn.Server(uvicorn.Config(app, log_config=None, access_log=False,
-                                               proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished
         address = f"[{host}]" if ":" in host else host

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from cifar_cnn.data import ImageError
-from cifar_cnn.predict import Predictor, read_image
+from cifar_cnn.predict import Predictor, PredictorWidget, read_image
 from tests import hostile
 
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cifar-cnn"
@@ -140,6 +140,18 @@ def test_program_answers_the_good_and_names_the_bad(folder, predictor):
         else:
             expected = predictor.predict(case.pixels)
             assert abs(answers[case.name]["probabilities"][expected.label] - expected.confidence) < 0.05, case.name
+
+
+def test_the_widget_answers_or_says_why_and_goes_on():
+    widget = PredictorWidget()
+    families = [family for family in hostile.FAMILIES if family is not hostile.largest]
+    for case in (case for family in families for case in family()):
+        widget.show(case.content, case.name)
+        assert ('role="alert"' in widget.message.value) == (widget.answer.value == ""), case.name
+        if not case.may_refuse:
+            assert (widget.answer.value == "") == (case.pixels is None), case.name
+    widget.show(hostile.saved(hostile.picture(), "PNG"), "good.png")
+    assert "good.png: " in widget.message.value
 
 
 def test_a_file_that_is_no_file(predictor, tmp_path):

@@ -12,6 +12,7 @@ import multiprocessing
 import multiprocessing.forkserver
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -35,7 +36,7 @@ from PIL import Image
 from cifar_cnn import cli
 from cifar_cnn.data import load_data
 from cifar_cnn.predict import Predictor, PredictorWidget
-from cifar_cnn.serve import Settings, create_app
+from cifar_cnn.serve import Settings, create_app, http_server, listen
 from cifar_cnn.train import load_checkpoint
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -342,16 +343,17 @@ def test_slow_client():
 @contextlib.contextmanager
 def started_with(**limits):
     "A server on a real socket, in a thread, with limits of the test's own."
-    import uvicorn
-
-    server = uvicorn.Server(uvicorn.Config(create_app(settings=Settings(**limits)), port=0, log_level="warning"))
-    thread = threading.Thread(target=server.run)
-    thread.start()
-    while not server.started:
-        time.sleep(0.02)
-    yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    with listen("127.0.0.1", 0) as listener:
+        server = http_server(settings=Settings(**limits))
+        thread = threading.Thread(target=server.run, args=([listener],))
+        thread.start()
+        try:
+            while not server.started:
+                time.sleep(0.02)
+            yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @pytest.mark.parametrize("body, status", [
@@ -375,6 +377,38 @@ def test_odd_file_names(server):
     refused(answer, 415)
 
 
+def test_unfinished_headers():
+    "Silence, and headers that never end, are cut off; who takes the time for an image only is not."
+    with started_with(upload_seconds=1.5) as url:
+        address = "127.0.0.1", int(url.rpartition(":")[2])
+        silent, endless = (socket.create_connection(address, timeout=30) for _ in range(2))
+        endless.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n")
+        began = time.monotonic()
+        with contextlib.suppress(OSError):
+            while time.monotonic() - began < 20:
+                endless.sendall(b"A: b\r\n")
+                time.sleep(0.1)
+        assert time.monotonic() - began < 20
+        assert read_all(silent) == ""
+        with httpx.Client(base_url=url) as client:  # one connection, used again after a pause
+            for _ in range(3):
+                assert client.get("/health").status_code == 200
+                time.sleep(1)
+
+
+def test_more_connections_than_open_files():
+    "They wait, with one line in the log; when they go, the server answers again."
+    with started() as server:
+        files = len(os.listdir(f"/proc/{server.process.pid}/fd"))
+        resource.prlimit(server.process.pid, resource.RLIMIT_NOFILE, (files + 20, files + 20))
+        silent = [socket.create_connection(("127.0.0.1", server.port), timeout=30) for _ in range(100)]
+        time.sleep(2)
+        for connection in silent:
+            connection.close()
+        assert server.ask(png()).status_code == 200
+        assert len([line for line in server.log if "ulimit" in line]) in (1, 2) and len(server.log) < 5, server.log
+
+
 def test_garbage_instead_of_http(server):
     for garbage in (b"\x16\x03\x01\x02\x00" + bytes(range(200)), b"GET\r\n\r\n", b"POST / HTTP/9.9\r\n\r\n"):
         with socket.create_connection(("127.0.0.1", server.port), timeout=30) as connection:
@@ -394,6 +428,16 @@ def test_hostile_images(server):
         if not case.may_refuse:
             assert (answer.status_code == 200) == (case.pixels is not None), (case.name, answer.text)
     assert server.ask(png()).status_code == 200
+
+
+def test_largest_images(server):
+    "Those that need most memory, several at a time: answered, refused, or asked to come back."
+    before = server.memory()
+    with ThreadPoolExecutor(4) as threads:
+        for answer in threads.map(lambda case: server.ask(case.content, case.name), hostile.largest()):
+            assert answer.status_code in (200, 413, 503), answer.text
+    assert server.ask(png()).status_code == 200
+    assert server.memory() - before < 900e6  # one at a time is decoded: 700 MB; four at a time would take twice that
 
 
 def test_truncated_images(server):
