@@ -10,6 +10,7 @@ __all__ = ['AnyImage', 'DOUBT', 'UPLOAD_LIMIT', 'UPLOAD_HINT', 'read_image', 'Pr
 import base64
 import html
 import io
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +139,15 @@ class Predictor:
             familiar = familiarity(features, known.directions) >= known.familiar
         return (logits / known.temperature).softmax(1), familiar
 
+# %% ../nbs/05_predict.ipynb #f65a117c
+def _by_path(ask: Callable, files: list[bytes]) -> list:
+    "Ask about the files as paths."
+    with tempfile.TemporaryDirectory() as folder:
+        paths = [Path(folder) / str(number) for number in range(len(files))]
+        for path, content in zip(paths, files):
+            path.write_bytes(content)
+        return ask(paths)
+
 # %% ../nbs/05_predict.ipynb #bcc1ab71
 def largest_difference(
     predictor: Predictor,
@@ -147,7 +157,8 @@ def largest_difference(
     "Hold ways of asking about the same images against each other; by default those of the predictor itself."
     expected = [answer.probabilities for answer in predictor.predict(list(images))]
     ask = lambda given: [answer.probabilities for answer in predictor.predict(given)]
-    ours = {"one by one": lambda files: [ask([file])[0] for file in files],
+    ours = {"paths": lambda files: _by_path(ask, files),
+            "one by one": lambda files: [ask([file])[0] for file in files],
             "PIL images": lambda files: ask([read_image(file) for file in files]),
             "arrays": lambda files: ask([np.asarray(read_image(file)) for file in files]),
             "twice in one batch": lambda files: ask(files * 2)[len(files):]}

@@ -203,10 +203,10 @@ FAST = Recipe(
     schedule="linear", batch_size=256, epochs=2, steps=300, patience=0)
 
 FAST94 = dataclasses.replace(
-    FAST, name="fast94", valid_fraction=0.02, augment=Augment(flip=True, alternate=True, pixels=2), learning_rate=0.08,
+    FAST, name="fast94", valid_fraction=0.05, augment=Augment(flip=True, alternate=True, pixels=2), learning_rate=0.08,
     model_arguments={"widths": (64, 256, 256), "depths": (2, 2, 2), "patch": 2, "filters": 24, "first_pool": 1,
                      "looks": 6},
-    optimizer_arguments={"bias_lr": 2.0, "head_lr": 0.01, "momentum": 0.7, "iterations": 3}, epochs=10)
+    optimizer_arguments={"bias_lr": 2.0, "head_lr": 0.01, "momentum": 0.7, "iterations": 3}, epochs=16)
 
 # %% ../nbs/03_train.ipynb #4fd6bff9
 REPORT = Recipe()

@@ -1024,7 +1024,7 @@ def test_cifar10_splits(real):
 def test_packaged_checkpoint_on_cifar10(real, tmp_path):
     summary = real("evaluate", "--json").json()
     assert (summary["data"], summary["test_images"], summary["recipe"]) == ("cifar10", 10_000, "fast94")
-    assert summary["test_accuracy"] > 0.93 and summary["calibration_error"] < 0.02
+    assert summary["test_accuracy"] > 0.939 and summary["calibration_error"] < 0.015
 
     test = load_data("cifar10").test
     names = []

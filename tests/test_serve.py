@@ -35,8 +35,8 @@ from PIL import Image
 
 from cifar_cnn import cli
 from cifar_cnn.data import load_data
-from cifar_cnn.predict import Predictor, PredictorWidget
-from cifar_cnn.serve import Settings, create_app, http_server, listen
+from cifar_cnn.predict import Predictor, PredictorWidget, largest_difference
+from cifar_cnn.serve import Settings, create_app, http_server, listen, load
 from cifar_cnn.train import load_checkpoint
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
@@ -152,6 +152,14 @@ def same(answer: dict, prediction, within: float = 1e-5) -> bool:
 
 
 def test_answer_is_the_predictors(server):
+    def in_one_batch(contents):
+        uploads = [("images", content) for content in contents]
+        answer = httpx.post(f"{server.url}/predict/batch", files=uploads, timeout=60)
+        return [told["probabilities"] for told in answer.json()["predictions"]]
+
+    ways = {"one by one": lambda contents: [server.ask(content).json()["probabilities"] for content in contents],
+            "in one batch": in_one_batch}
+    assert max(largest_difference(load(), [png(seed) for seed in range(5)], ways).values()) < 1e-6
     predictor = Predictor()
     for seed in range(5):
         answer = server.ask(png(seed)).json()
