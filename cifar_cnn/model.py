@@ -244,8 +244,8 @@ class Backbone(nn.Module):
         super().__init__()
         self.side = max(side, image_size)
         special = {"vit": {"image_size": self.side}, "maxvit": {"input_size": (self.side, self.side)},
-                   "inception": {"aux_logits": False, "init_weights": True},
-                   "googlenet": {"aux_logits": False, "init_weights": True}}
+                   "inception": {"aux_logits": False, "init_weights": True, "transform_input": True},
+                   "googlenet": {"aux_logits": False, "init_weights": True, "transform_input": True}}
         arguments = special.get(backbone.split("_")[0], {})
         try:
             self.network = get_model(backbone, weights=None, num_classes=num_classes, **arguments)
