@@ -71,9 +71,7 @@ class ImageSet:
         return dict(zip(self.classes, counts.tolist()))
 
     def only(self, classes: Sequence[str]) -> "ImageSet":
-        "The images of some classes, in their order. Raises `DataError` for a name that is not a class, or only one."
-        if len(set(classes)) < max(2, len(classes)):
-            raise DataError(f"the classes are {', '.join(classes)}: choose two or more different ones")
+        "The images of some classes, in their order. Raises `DataError` for a name that is not a class."
         for name in classes:
             if name not in self.classes:
                 raise DataError(f"there is no class {name!r}: choose among {', '.join(self.classes)}")
@@ -645,7 +643,10 @@ def load_data(
     scratch = data_root(root) / "cache"
     parts, skipped = _load_parts(name, data_root(root), image_size, skip_bad, crop)
     if chosen:
-        parts = {part: images.only(chosen.split(",")) for part, images in parts.items()}
+        names = chosen.split(",")
+        if len(set(names)) < max(2, len(names)):
+            raise DataError(f"the classes are {chosen}: choose two or more different ones")
+        parts = {part: images.only(names) for part, images in parts.items()}
     needed = 1 + ("test" not in parts) + ("valid" not in parts)
     for kind, count in parts["train"].counts().items():
         if count < needed:

@@ -6,8 +6,8 @@
 __all__ = ['UPLOAD_PATHS', 'KEY_PATHS', 'PATHS', 'load', 'count_pixels', 'decode', 'encode', 'ClassConfidence', 'Answer',
            'Failure', 'BatchAnswer', 'Batcher', 'Settings', 'busy', 'too_large', 'RateLimit', 'Metrics', 'Decoder',
            'file_state', 'Service', 'watch', 'Upload', 'check_request', 'failure', 'Door', 'predict', 'predict_batch',
-           'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid', 'create_app',
-           'Impatient', 'ServeError', 'listen', 'http_server', 'serve']
+           'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid', 'Impatient',
+           'create_app', 'ServeError', 'listen', 'http_server', 'serve']
 
 # %% ../nbs/08_serve.ipynb #c861b0c4
 import asyncio
@@ -724,33 +724,6 @@ def invalid(
     fields = " and ".join(sorted(wanted)) or "image"
     return HTTPException(422, f'the request has no file in the field {fields}: send one (curl -F "{fields}=@cat.jpg" …)')
 
-# %% ../nbs/08_serve.ipynb #8dae2436
-def create_app(
-    checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
-    settings: Settings = Settings(),
-) -> FastAPI:
-    "The application, with its model loaded. Raises `CheckpointError`."
-    service = Service(checkpoint, settings)
-
-    @contextlib.asynccontextmanager
-    async def lifespan(_):
-        asyncio.get_running_loop().set_exception_handler(_loop_failed)
-        tasks = [asyncio.create_task(service.batcher.run())]
-        tasks += [asyncio.create_task(watch(service))] if settings.reload_model else []
-        yield
-        for task in tasks:
-            task.cancel()
-
-    app = FastAPI(title="cifar_cnn", description="Classifies small images.", lifespan=lifespan,
-                  docs_url=None, redoc_url=None, redirect_slashes=False)
-    app.state.service = service
-    app.include_router(_router)
-    app.add_middleware(Door, service=service)
-    app.add_exception_handler(HTTPException, lambda _, error: failure(error))
-    app.add_exception_handler(RequestValidationError, lambda _, error: failure(invalid(error)))
-    app.add_exception_handler(Exception, lambda *_: failure(HTTPException(500, "the server failed: its log says why")))
-    return app
-
 # %% ../nbs/08_serve.ipynb #3fbf504b
 class Impatient(HttpToolsProtocol):
     "HTTP as uvicorn speaks it, to clients that send the head of their request in time."
@@ -801,6 +774,33 @@ def _loop_failed(loop: asyncio.AbstractEventLoop, context: dict) -> None:
     if "accept" in context["message"]:
         return _no_more_files(int(time.monotonic() // 60))
     loop.default_exception_handler(context)
+
+# %% ../nbs/08_serve.ipynb #8dae2436
+def create_app(
+    checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
+    settings: Settings = Settings(),
+) -> FastAPI:
+    "The application, with its model loaded. Raises `CheckpointError`."
+    service = Service(checkpoint, settings)
+
+    @contextlib.asynccontextmanager
+    async def lifespan(_):
+        asyncio.get_running_loop().set_exception_handler(_loop_failed)
+        tasks = [asyncio.create_task(service.batcher.run())]
+        tasks += [asyncio.create_task(watch(service))] if settings.reload_model else []
+        yield
+        for task in tasks:
+            task.cancel()
+
+    app = FastAPI(title="cifar_cnn", description="Classifies small images.", lifespan=lifespan,
+                  docs_url=None, redoc_url=None, redirect_slashes=False)
+    app.state.service = service
+    app.include_router(_router)
+    app.add_middleware(Door, service=service)
+    app.add_exception_handler(HTTPException, lambda _, error: failure(error))
+    app.add_exception_handler(RequestValidationError, lambda _, error: failure(invalid(error)))
+    app.add_exception_handler(Exception, lambda *_: failure(HTTPException(500, "the server failed: its log says why")))
+    return app
 
 # %% ../nbs/08_serve.ipynb #5ec39764
 class ServeError(OSError):

@@ -445,7 +445,7 @@ def test_largest_images(server):
         for answer in threads.map(lambda case: server.ask(case.content, case.name), hostile.largest()):
             assert answer.status_code in (200, 413, 503), answer.text
     assert server.ask(png()).status_code == 200
-    assert server.memory() - before < 900e6  # one at a time is decoded: 700 MB; four at a time would take twice that
+    assert server.memory() - before < 900e6  # one at a time is decoded: 700 MB; four would take twice that
 
 
 def test_truncated_images(server):
