@@ -274,9 +274,6 @@ def _image_files(names: list[str]) -> list[str]:
     for name in names:
         if Path(name).is_dir():
             matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
-            if not matches:
-                raise typer.BadParameter(f"there is no image in {name}: give a folder of "
-                                         f"{', '.join(sorted(endings))} files")
         elif not Path(name).exists() and glob.has_magic(name):
             matches = [path for path in sorted(glob.glob(name, recursive=True)) if not Path(path).is_dir()]
         else:
@@ -306,8 +303,8 @@ def predict(
         try:
             prepared[path] = predictor.prepare(path)
         except ImageError as error:
-            failed[path] = str(error)
-            _say(f"cifar-cnn: {error}")
+            failed[path] = f"cannot read {path}: it is a directory without images" if Path(path).is_dir() else str(error)
+            _say(f"cifar-cnn: {failed[path]}")
     answers = dict(zip(prepared, predictor.classify(list(prepared.values()), top_k)))
     rows = [{"image": path, "error": failed[path]} if path in failed else
             {"image": path, "label": answers[path].label, "confidence": answers[path].confidence,
