@@ -355,7 +355,9 @@ def test_training_goes_on_with_one_class_more(run, tmp_path):
     assert run("train", "--data", "pets", "--recipe", "report", *SMALL, "--out", "two").code == 0
     image_folder(tmp_path / "pets", rabbit=8)
     before = checkpoints_of(tmp_path / "two")
-    assert run("train", "--data", "pets", "--from", "two", "--epochs", "1", "--out", "three").code == 0
+    grown = run("train", "--data", "pets", "--from", "two", "--epochs", "1", "--out", "three")
+    assert grown.code == 0 and "began with " in grown.err and "kept: " in grown.err
+    misused(run("train", "--data", "pets", "--from", "two", "--image-size", "64"), "--image-size", "--from")
     grown = load_checkpoint(tmp_path / "three")
     assert grown.classes == ["cat", "dog", "rabbit"] and grown.recipe["name"] == "report"
     assert grown.data["start"].endswith("kept: cat, dog") and checkpoints_of(tmp_path / "two") == before
