@@ -351,7 +351,7 @@ def export(
     root: _Root = None,
     as_json: _Json = False,
 ):
-    "Write a network, preprocessing included, as a file for ONNX Runtime. Needs the extra: pip install 'cifar_cnn[onnx]'."
+    "Write a network, preprocessing included, as a file for ONNX Runtime. Needs the extra `onnx`."
     from cifar_cnn.data import make_folder
     from cifar_cnn.export import ExportError, export_onnx
     from cifar_cnn.train import load_checkpoint
@@ -385,7 +385,7 @@ def serve(
     rate_limit: Annotated[Optional[int], typer.Option(
         min=1, help="Requests per minute and client address. (default: any number)")] = None,
 ):
-    "Answer over HTTP: a page for people, JSON for programs. Needs the extra: pip install 'cifar_cnn[serve]'."
+    "Answer over HTTP: a page for people, JSON for programs. Needs the extra `serve`."
     try:
         from cifar_cnn.serve import ServeError, Settings
         from cifar_cnn.serve import serve as answer
