@@ -226,7 +226,7 @@ def bombs() -> Iterator[Case]:
 
 
 def busywork() -> Iterator[Case]:
-    "Small files that would take minutes, and files of some MB whose reader goes through them bit by bit."
+    "Files of some MB that would take minutes, or whose reader goes through them bit by bit."
     shown = np.asarray(picture())
     jpeg = saved(picture(), "JPEG", quality=95, subsampling=0)
     file, gif = saved(picture(), "PNG"), saved(picture(), "GIF")
