@@ -24,8 +24,8 @@ from cifar_cnn.train import (
     Recipe,
     Run,
     choose_precision,
+    fit_familiarity,
     fit_temperature,
-    learn_what_is_familiar,
     load_checkpoint,
     make_checkpoint,
     predict_logits,
@@ -49,7 +49,7 @@ def with_looks(checkpoint: Checkpoint, looks: int) -> Checkpoint:
     logits = predict_logits(run.model, splits.valid.images, run.mean, run.std, run.precision)
     run.stopping.best = (logits.argmax(1) == splits.valid.labels).double().mean().item()
     run.temperature = fit_temperature(logits, splits.valid.labels)
-    learn_what_is_familiar(run)
+    fit_familiarity(run)
     return make_checkpoint(run)
 
 

@@ -293,7 +293,7 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table with one line per image.")] = False,
 ):
     "Say what is in images. One that cannot be read is named; the others are answered; the exit code is then 2."
-    from cifar_cnn.data import ImageError, progress_bar
+    from cifar_cnn.data import ImageError, printable, progress_bar
     from cifar_cnn.predict import Predictor
 
     if as_json and as_csv:
@@ -303,7 +303,8 @@ def predict(
         try:
             prepared[path] = predictor.prepare(path)
         except ImageError as error:
-            failed[path] = f"cannot read {path}: it is a directory without images" if Path(path).is_dir() else str(error)
+            empty = printable(f"cannot read {path}: it is a directory without images")
+            failed[path] = empty if Path(path).is_dir() else str(error)
             _say(f"cifar-cnn: {failed[path]}")
     answers = dict(zip(prepared, predictor.classify(list(prepared.values()), top_k)))
     rows = [{"image": path, "error": failed[path]} if path in failed else
@@ -321,12 +322,12 @@ def predict(
 # %% ../nbs/cli.ipynb #49ebe9a8
 def _print_table(answers: list[tuple]) -> None:
     "A line for each image: the most probable classes, and a warning where it is in order."
-    # A line break or a terminal's control character in a file's name would spoil the table.
-    plain = {path: path if path.isprintable() else path.encode("unicode_escape").decode() for path, _ in answers}
-    width = max(map(len, plain.values()), default=0)
+    from cifar_cnn.data import printable
+
+    width = max((len(printable(path)) for path, _ in answers), default=0)
     for path, answer in answers:
         doubt = "" if answer.familiar else "  (unlike the training images)"
-        print(f"{plain[path]:{width}}  " + ", ".join(f"{name} {share:.1%}" for name, share in answer.top) + doubt)
+        print(f"{printable(path):{width}}  " + ", ".join(f"{name} {share:.1%}" for name, share in answer.top) + doubt)
 
 # %% ../nbs/cli.ipynb #3c465ba3
 def _print_csv(rows: list[dict], classes: list[str]) -> None:

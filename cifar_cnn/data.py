@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
-           'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'ImageError',
-           'to_rgb', 'check_pixels', 'decode_image', 'visible_files', 'list_images', 'fit_square', 'decode_images',
-           'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'load_data', 'split_by_class',
+           'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'printable',
+           'ImageError', 'to_rgb', 'check_pixels', 'decode_image', 'visible_files', 'list_images', 'fit_square',
+           'decode_images', 'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'load_data',
            'plot_class_counts', 'show_image', 'plot_examples', 'channel_statistics', 'plot_pixel_histogram',
            'plot_class_means', 'save_figures', 'nearest_neighbours']
 
@@ -128,9 +128,10 @@ def data_root(
 
 # %% ../nbs/00_data.ipynb #df3747a6
 def stratified_split(
-    labels: Tensor,    # N int64
-    fraction: float,   # the share of each class to hold out, 0–1; at least one image and never all of them
-    seed: int,         # the same seed gives the same split
+    labels: Tensor,            # N int64
+    fraction: float,           # the share of each class to hold out, 0–1; at least one image and never all of them
+    seed: int,                 # the same seed gives the same split
+    separately: bool = False,  # draw each class by itself: one that is added later moves no image of the others
 ) -> tuple[Tensor, Tensor]:  # indices kept and indices held out, both ascending
     "Split indices in two so that both parts have the class proportions of the whole."
     generator = torch.Generator().manual_seed(seed)
@@ -139,6 +140,8 @@ def stratified_split(
         members = (labels == label).nonzero().flatten()
         if len(members) < 2:
             raise DataError(f"class number {label} has {len(members)} image: at least 2 are needed to hold one out")
+        if separately:
+            generator.manual_seed(seed)
         count = min(max(round(len(members) * fraction), 1), len(members) - 1)
         held_out[members[torch.randperm(len(members), generator=generator)[:count]]] = True
     return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
@@ -250,6 +253,11 @@ warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)  # Pi
 warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
 logging.getLogger("PIL").addHandler(logging.NullHandler())
 
+# %% ../nbs/00_data.ipynb #bb6cb924
+def printable(text: str) -> str:
+    "With escapes for line breaks and a terminal's control characters, which names of files may hold."
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
 # %% ../nbs/00_data.ipynb #579a253c
 class ImageError(DataError):
     "An image that cannot be read; the message names it and says why."
@@ -314,7 +322,7 @@ def _count_scans(
     return scans
 
 # %% ../nbs/00_data.ipynb #b308eb88
-def _check_work(
+def _check_decoding_time(
     image: Image.Image,  # opened, not yet loaded
     scans: int = 50,     # of a JPEG
     text: int = 10**6,   # bytes of a PPM of plain text
@@ -341,7 +349,7 @@ def decode_image(
     try:
         with Image.open(file, formats=list(IMAGE_FORMATS)) as image:
             check_pixels(image)
-            _check_work(image)
+            _check_decoding_time(image)
             image.load()
             return to_rgb(_thinned(image))
     except ImageError as error:
@@ -354,8 +362,7 @@ def decode_image(
         reason = "it is empty or not an image of a known format (" + ", ".join(IMAGE_FORMATS) + ")"
     except Exception as error:  # decoders fail on hostile bytes in ways of their own (SyntaxError, struct.error)
         reason = f"it is damaged ({str(error).strip() or type(error).__name__})"
-    sentence = f"cannot read {name}: {reason}"  # a line break or a terminal's control character may be in either
-    raise ImageError("".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in sentence))
+    raise ImageError(printable(f"cannot read {name}: {reason}"))
 
 # %% ../nbs/00_data.ipynb #dac32ce3
 def visible_files(
@@ -637,7 +644,7 @@ def load_data(
     name, _, chosen = str(source).partition(":")
     if name not in ("cifar10", "mnist", "digits"):
         name, chosen = str(Path(source).expanduser().resolve()), ""
-    split = split_by_class if Path(name).is_absolute() else stratified_split  # a folder of classes may grow
+    separately = Path(name).is_absolute()  # a folder of classes may grow
     if not 0 <= seed < 2**63:
         raise DataError(f"seed is {seed}: it must be between 0 and 2**63 − 1")
     scratch = data_root(root) / "cache"
@@ -653,30 +660,17 @@ def load_data(
             raise DataError(f"class {kind} has {count} image(s): at least {needed} are needed, so that training, "
                             "validation and test get theirs")
     if "test" not in parts:
-        parts["train"], parts["test"] = _held_out(parts["train"], 0.2, 0, scratch, split)
+        parts["train"], parts["test"] = _held_out(parts["train"], 0.2, 0, scratch, separately)
     if "valid" not in parts:
-        parts["train"], parts["valid"] = _held_out(parts["train"], valid_fraction, seed, scratch, split)
+        parts["train"], parts["valid"] = _held_out(parts["train"], valid_fraction, seed, scratch, separately)
     options = {"valid_fraction": valid_fraction, "seed": seed, "image_size": image_size, "skip_bad": skip_bad,
                "crop": crop}
     return Splits(parts["train"], parts["valid"], parts["test"], f"{name}:{chosen}" if chosen else name, options, skipped)
 
-# %% ../nbs/00_data.ipynb #2a4b8662
-def split_by_class(
-    labels: Tensor,    # N int64
-    fraction: float,   # as for `stratified_split`
-    seed: int,
-) -> tuple[Tensor, Tensor]:  # indices kept and indices held out, both ascending
-    "As `stratified_split`, but a class that is added later moves no image of the others from one part to the other."
-    held_out = torch.zeros(len(labels), dtype=torch.bool)
-    for label in labels.unique():
-        members = (labels == label).nonzero().flatten()
-        held_out[members[stratified_split(labels[members], fraction, seed)[1]]] = True
-    return (~held_out).nonzero().flatten(), held_out.nonzero().flatten()
-
 # %% ../nbs/00_data.ipynb #51f4bd11
-def _held_out(images: ImageSet, fraction: float, seed: int, scratch: Path, split: Callable) -> tuple[ImageSet, ImageSet]:
-    "What stays, and what is held out by `stratified_split` or `split_by_class`."
-    kept, held_out = split(images.labels, fraction, seed)
+def _held_out(images: ImageSet, fraction: float, seed: int, scratch: Path, separately: bool) -> tuple[ImageSet, ImageSet]:
+    "What stays, and what is held out by `stratified_split`."
+    kept, held_out = stratified_split(images.labels, fraction, seed, separately)
     return select(images, kept, scratch), select(images, held_out, scratch)
 
 # %% ../nbs/00_data.ipynb #0c83463a

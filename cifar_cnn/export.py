@@ -60,7 +60,7 @@ class Exportable(nn.Module):
         return probabilities, familiarity(features.unflatten(0, (self.looks, -1)).mean(0), self.directions)
 
 # %% ../nbs/export.ipynb #36cfc9fe
-def _need(module: str):  # the module
+def _import_extra(module: str):  # the module
     "Import what the extra brings. Raises `ExportError` where it is not installed."
     try:
         return importlib.import_module(module)
@@ -76,7 +76,7 @@ def to_onnx(
 
     Its metadata hold the names of the classes (`classes`, a JSON list) and how familiar an image must be (`familiar`).
     """
-    onnx, predictor = _need("onnx"), Predictor(checkpoint)
+    onnx, predictor = _import_extra("onnx"), Predictor(checkpoint)
     network = Exportable(predictor).eval()
     with warnings.catch_warnings():
         # This exporter takes half a second, its successor several, and needs two more packages.
@@ -94,7 +94,7 @@ def open_onnx(
     threads: int = 0,  # 0: as many as there are cores
 ):                     # an `onnxruntime.InferenceSession`
     "ONNX Runtime, ready to answer on the CPU. Raises `ExportError` where it is not installed."
-    onnxruntime = _need("onnxruntime")
+    onnxruntime = _import_extra("onnxruntime")
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave the cores to others while idle

@@ -6,8 +6,8 @@
 __all__ = ['UPLOAD_PATHS', 'KEY_PATHS', 'PATHS', 'load', 'count_pixels', 'decode', 'encode', 'ClassConfidence', 'Answer',
            'Failure', 'BatchAnswer', 'Batcher', 'Settings', 'busy', 'too_large', 'RateLimit', 'Metrics', 'Decoder',
            'file_state', 'Service', 'watch', 'Upload', 'check_request', 'failure', 'Door', 'predict', 'predict_batch',
-           'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid', 'Impatient',
-           'create_app', 'ServeError', 'listen', 'http_server', 'serve']
+           'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid',
+           'HeaderTimeoutProtocol', 'create_app', 'ServeError', 'listen', 'http_server', 'serve']
 
 # %% ../nbs/08_serve.ipynb #c861b0c4
 import asyncio
@@ -725,54 +725,54 @@ def invalid(
     return HTTPException(422, f'the request has no file in the field {fields}: send one (curl -F "{fields}=@cat.jpg" …)')
 
 # %% ../nbs/08_serve.ipynb #3fbf504b
-class Impatient(HttpToolsProtocol):
+class HeaderTimeoutProtocol(HttpToolsProtocol):
     "HTTP as uvicorn speaks it, to clients that send the head of their request in time."
 
     def __init__(
         self,
         *args,
-        patience: float,  # seconds
+        header_seconds: float,  # seconds
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self.patience, self.giving_up = patience, None
+        self.header_seconds, self.timer = header_seconds, None
 
-    def wait(self) -> None:
+    def start_timer(self) -> None:
         "Begin to count."
-        self.stop_waiting()
-        self.giving_up = self.loop.call_later(self.patience, self.transport.close)
+        self.stop_timer()
+        self.timer = self.loop.call_later(self.header_seconds, self.transport.close)
 
-    def stop_waiting(self) -> None:
-        if self.giving_up is not None:
-            self.giving_up.cancel()
+    def stop_timer(self) -> None:
+        if self.timer is not None:
+            self.timer.cancel()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
-        self.wait()
+        self.start_timer()
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        self.wait()
+        self.start_timer()
 
     def on_headers_complete(self) -> None:
-        self.stop_waiting()
+        self.stop_timer()
         super().on_headers_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.stop_waiting()
+        self.stop_timer()
         super().connection_lost(exc)
 
 # %% ../nbs/08_serve.ipynb #41322e59
 @functools.lru_cache(maxsize=1)
-def _no_more_files(minute: int) -> None:
+def _warn_out_of_files(minute: int) -> None:
     "Said once a minute; asyncio would log each connection that waits, a thousand times a second."
     _log.warning("no more connections can be opened: let this process open more files (ulimit -n), or fewer clients in")
 
 # %% ../nbs/08_serve.ipynb #9ee4918f
-def _loop_failed(loop: asyncio.AbstractEventLoop, context: dict) -> None:
+def _handle_loop_error(loop: asyncio.AbstractEventLoop, context: dict) -> None:
     "What the event loop reports of failures outside of any request."
     if "accept" in context["message"]:
-        return _no_more_files(int(time.monotonic() // 60))
+        return _warn_out_of_files(int(time.monotonic() // 60))
     loop.default_exception_handler(context)
 
 # %% ../nbs/08_serve.ipynb #8dae2436
@@ -785,7 +785,7 @@ def create_app(
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
-        asyncio.get_running_loop().set_exception_handler(_loop_failed)
+        asyncio.get_running_loop().set_exception_handler(_handle_loop_error)
         tasks = [asyncio.create_task(service.batcher.run())]
         tasks += [asyncio.create_task(watch(service))] if settings.reload_model else []
         yield
@@ -831,7 +831,7 @@ def http_server(
     settings: Settings = Settings(),
 ) -> uvicorn.Server:
     "The application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
-    http = functools.partial(Impatient, patience=settings.upload_seconds)
+    http = functools.partial(HeaderTimeoutProtocol, header_seconds=settings.upload_seconds)
     # Headers that name another client are not believed: with them anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(create_app(checkpoint, settings), http=http, log_config=None, access_log=False,
                                          proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))

@@ -10,7 +10,7 @@ __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'REPORT', 'SIMPLE',
            'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run',
            'steps_per_epoch', 'linear_schedule', 'train_step', 'end_epoch', 'run_state', 'restore_run',
            'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit',
-           'learn_what_is_familiar']
+           'fit_familiarity']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -958,13 +958,13 @@ def _finish(run: Run, out: Path | None) -> Run:
         _save(run, out)
     if run.finished:
         run.model.load_state_dict(run.best_weights)
-        learn_what_is_familiar(run)
+        fit_familiarity(run)
         if out:
             make_checkpoint(run).save(out / "best_model.pth")
     return run
 
 # %% ../nbs/03_train.ipynb #6fcae9c1
-def learn_what_is_familiar(
+def fit_familiarity(
     run: Run,              # its model with the best weights
     per_class: int = 100,  # training images
 ) -> None:

@@ -45,8 +45,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 def png(seed: int = 0) -> bytes:
     "Noise, that differs by its seed."
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3)).astype(np.uint8)
-    Image.fromarray(pixels).save(file := io.BytesIO(), "PNG")
-    return file.getvalue()
+    return as_png(torch.from_numpy(pixels).permute(2, 0, 1))
 
 
 def as_png(image: torch.Tensor) -> bytes:
