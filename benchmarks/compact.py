@@ -13,6 +13,7 @@ import torch
 from benchmarks.measure import machine, write_record
 from cifar_cnn.augment import Augment
 from cifar_cnn.evaluate import evaluate
+from cifar_cnn.model import count_parameters
 from cifar_cnn.train import fit, get_recipe, load_recipe_data, make_checkpoint
 
 SHIFTED = Augment(flip=True, pixels=2)
@@ -32,7 +33,7 @@ def measure(name: str) -> dict:
     splits = load_recipe_data(recipe)
     run = fit(splits, recipe)
     best = run.history.best
-    parameters = sum(p.numel() for p in run.model.parameters())
+    parameters = count_parameters(run.model)
     test = evaluate(make_checkpoint(run), splits.test).accuracy
     return {"variant": name, "parameters": parameters, "best_epoch": best["epoch"], "epochs": len(run.history),
             "train_accuracy": best["train_accuracy"], "valid_accuracy": best["valid_accuracy"],

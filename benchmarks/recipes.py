@@ -21,7 +21,7 @@ import torch.nn.functional as F
 
 from benchmarks.measure import in_fresh_process, read_record, write_record
 from cifar_cnn.evaluate import evaluate
-from cifar_cnn.model import dimensions
+from cifar_cnn.model import count_parameters, dimensions
 from cifar_cnn.train import Recipe, fit, get_recipe, load_recipe_data, make_checkpoint
 
 
@@ -43,7 +43,7 @@ def train(name: str, seed: int, out: Path | None) -> dict:
         "seconds": seconds,
         "resumed": resume,
         "machine": run.environment,
-        "parameters": sum(p.numel() for p in run.model.parameters()),
+        "parameters": count_parameters(run.model),
         "multiply_adds": int(table.multiply_adds.sum()),
         "images": [len(part) for part in (splits.train, splits.valid, splits.test)],
         "valid_accuracy": run.history.best["valid_accuracy"],
