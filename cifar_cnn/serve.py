@@ -52,6 +52,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from .data import IMAGE_FORMATS, MAX_PIXELS, ImageError, check_pixels
 from .export import OnnxPredictor, compare
+from .model import count_parameters
 from .predict import DOUBT, Prediction, Predictor
 from .train import Checkpoint, CheckpointError
 
@@ -531,9 +532,8 @@ async def model(request: Request) -> dict:
     "What is loaded: network, classes, accuracy on validation images, and how it was trained."
     predictor = request.app.state.service.predictor
     checkpoint = predictor.checkpoint
-    parameters = sum(weights.numel() for weights in predictor.model.parameters())
     return _without_nan({
-        "model": checkpoint.model, "model_arguments": checkpoint.model_arguments, "parameters": parameters,
+        "model": checkpoint.model, "model_arguments": checkpoint.model_arguments, "parameters": count_parameters(predictor.model),
         "classes": checkpoint.classes, "image_size": predictor.image_size, "epoch": checkpoint.epoch,
         "valid_accuracy": checkpoint.accuracy, "history": checkpoint.history, "recipe": checkpoint.recipe,
         "data": checkpoint.data["source"]})
