@@ -97,20 +97,22 @@ class FastBlock(nn.Module):
         in_channels: int,
         out_channels: int,
         depth: int,   # convolutions
-        pool: bool,   # whether to halve height and width
     ):
         super().__init__()
         inputs = [in_channels] + [out_channels] * (depth - 1)
         self.convs = nn.ModuleList([nn.Conv2d(i, out_channels, 3, padding=1, bias=False) for i in inputs])
         self.norms = nn.ModuleList([nn.BatchNorm2d(out_channels, momentum=0.4) for _ in inputs])
-        self.pool = nn.MaxPool2d(2) if pool else nn.Identity()
+        self.pool = nn.MaxPool2d(2)
         self.activation = nn.GELU()
         for conv, norm in zip(self.convs, self.norms):
             nn.init.dirac_(conv.weight[:conv.in_channels].detach())
             norm.weight.requires_grad_(False)
 
     def forward(self, x: Tensor) -> Tensor:  # N×in_channels×H×W → N×out_channels×H/2×W/2
-        x = self.activation(self.norms[0](self.pool(self.convs[0](x))))
+        x = self.convs[0](x)
+        if min(x.shape[2:]) > 1:  # a single pixel cannot be halved
+            x = self.pool(x)
+        x = self.activation(self.norms[0](x))
         for number, (conv, norm) in enumerate(zip(self.convs[1:], self.norms[1:]), 2):
             change = norm(conv(x))
             x = self.activation(x + change if number > 2 else change)
@@ -142,14 +144,11 @@ class FastCNN(nn.Module):
         self.looks, filters = looks, min(filters, 2 * in_channels * patch**2)
         self.whiten = nn.Conv2d(in_channels, filters, patch, bias=False).requires_grad_(False)
         self.first = nn.Sequential(nn.ReLU(inplace=True), nn.AvgPool2d(first_pool) if first_pool > 1 else nn.Identity())
-        side, channels, blocks = (image_size - patch + 1) // first_pool, filters, []
-        for width, depth in zip(widths, depths):
-            blocks.append(FastBlock(channels, width, depth, pool=side > 1))  # a single pixel cannot be halved
-            side, channels = max(side // 2, 1), width
-        self.blocks = nn.Sequential(*blocks)
+        channels = (filters, *widths)
+        self.blocks = nn.Sequential(*[FastBlock(a, b, depth) for a, b, depth in zip(channels, widths, depths)])
         self.pool = nn.AdaptiveMaxPool2d(1)
-        self.head = nn.Linear(channels, num_classes, bias=False)
-        nn.init.normal_(self.head.weight, std=1 / channels)
+        self.head = nn.Linear(widths[-1], num_classes, bias=False)
+        nn.init.normal_(self.head.weight, std=1 / widths[-1])
 
     @torch.no_grad()
     def adapt(
@@ -160,16 +159,20 @@ class FastCNN(nn.Module):
         self.whiten.weight.copy_(whitening_filters(images, self.whiten.kernel_size[0], self.whiten.out_channels))
 
     def forward(self, images: Tensor) -> Tensor:  # N×C×H×W → N×num_classes
+        if self.training or self.looks == 1:
+            return self._look(images)
         views = [images]
-        if not self.training and self.looks == 6:
+        if self.looks == 6:
             padded = F.pad(images, (1, 1, 1, 1), mode="reflect")
-            views += [images, padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]]  # unshifted counts twice
-        if not self.training and self.looks > 1:
-            views += [view.flip(3) for view in views]
-        looks, views = len(views), torch.cat(views)
-        chunks = views.split(64) if self.training else [views]  # large maps: a few at a time stay in the cache
+            views += [padded[:, :, :-2, :-2], padded[:, :, 2:, 2:]]
+        views += [view.flip(3) for view in views]
+        logits = self._look(torch.cat(views)).unflatten(0, (2, len(views) // 2, -1)).mean(0)
+        return logits[0] if self.looks == 2 else (logits[0] + logits[1:].mean(0)) / 2  # unshifted counts twice
+
+    def _look(self, images: Tensor) -> Tensor:  # N×C×H×W → N×num_classes
+        chunks = images.split(64) if self.training else [images]  # large maps: a few at a time stay in the cache
         x = self.blocks(torch.cat([self.first(self.whiten(chunk)) for chunk in chunks]))
-        return self.head(self.pool(x).flatten(1)).unflatten(0, (looks, -1)).mean(0)
+        return self.head(self.pool(x).flatten(1))
 
 # %% ../nbs/02_model.ipynb #18d547c4
 class SimpleCNN(nn.Sequential):

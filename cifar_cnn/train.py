@@ -8,8 +8,8 @@ __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'REPORT', 'SIMPLE',
            'load_recipe_data', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'RunError', 'choose_device',
            'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'predict_features',
            'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run',
-           'steps_per_epoch', 'linear_schedule', 'train_step', 'end_epoch', 'run_state', 'restore_run',
-           'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit',
+           'steps_per_epoch', 'progress', 'current_scale', 'linear_schedule', 'train_step', 'end_epoch', 'run_state',
+           'restore_run', 'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit',
            'fit_familiarity']
 
 # %% ../nbs/03_train.ipynb #faf9703a
@@ -76,6 +76,7 @@ class Recipe:
     step_epochs: int = 5                    # … or after every so many epochs
     warmup: float = 0.0                     # "linear": the share of the run in which the rate rises from 0 first
     batch_size: int = 64                    # images
+    scales: tuple[float, ...] = (1.0,)      # images are shrunk to these shares of their side, each for an equal part of the run
     epochs: int = 80                        # at most
     steps: int = 0                          # or more epochs, if the images are so few that these are fewer steps
     patience: int = 7                       # stop when validation accuracy has not risen for so many epochs; 0: never
@@ -96,6 +97,8 @@ class Recipe:
                 raise RecipeError(f"{setting} is {getattr(self, setting)}: it must be at least 0 and below 1")
         if not 0 <= self.body_rate <= 1:
             raise RecipeError(f"body_rate is {self.body_rate}: it must be between 0 (frozen) and 1")
+        if not self.scales or self.scales[-1] != 1 or not all(0 < scale <= 1 for scale in self.scales):
+            raise RecipeError(f"scales is {self.scales}: it must be shares above 0, and end with 1, the whole image")
         choices = {"optimizer": OPTIMIZERS, "normalization": (*NORMALIZATIONS, "data"),
                    "schedule": ("plateau", "step", "linear", "constant")}
         for setting, known in choices.items():
@@ -105,7 +108,8 @@ class Recipe:
     @classmethod
     def from_dict(cls, settings: dict) -> "Recipe":
         "The recipe that `dataclasses.asdict` made this dictionary of."
-        return cls(**{**settings, "augment": Augment(**settings["augment"])})
+        scales = tuple(settings.get("scales", (1.0,)))
+        return cls(**{**settings, "augment": Augment(**settings["augment"]), "scales": scales})
 
 # %% ../nbs/03_train.ipynb #03a8f76f
 def orthogonalize(
@@ -402,12 +406,16 @@ def predict_logits(
     return torch.cat(logits)
 
 # %% ../nbs/03_train.ipynb #5cf73b72
-def _prepare(images: Tensor, mean, std, augment: Callable[[Tensor], Tensor] | None = None) -> Tensor:
-    "Bytes to the network's input: scaled, augmented, normalised, channels-last."
+def _prepare(images: Tensor, mean, std, augment: Callable[[Tensor], Tensor] | None = None, scale: float = 1) -> Tensor:
+    "Bytes to the network's input: as numbers, augmented, normalised, shrunk, channels-last."
     images = to_float(images)
     if augment is not None:
         images = augment(images)
-    return normalize(images, mean, std).contiguous(memory_format=torch.channels_last)
+    images = normalize(images, mean, std)
+    if scale < 1:
+        size = [max(1, round(scale * side)) for side in images.shape[2:]]
+        images = F.interpolate(images, size, mode="bilinear", antialias=True)
+    return images.contiguous(memory_format=torch.channels_last)
 
 # %% ../nbs/03_train.ipynb #a0bc8a3c
 def _autocast(device: torch.device, precision: str):
@@ -580,6 +588,7 @@ class Run:
         self.model = build_model(recipe.model, **self.model_arguments).to(device, memory_format=torch.channels_last)
         if hasattr(self.model, "adapt"):
             self.model.adapt(_sample(self.images, self.mean, self.std))
+        _check_scales(self)
         if recipe.body_rate == 0:
             freeze_body(self.model)
         self.network = torch.compile(self.model) if compiled else self.model  # two views of the same weights
@@ -605,6 +614,19 @@ class Run:
         return self.stopping.should_stop or len(self.history) >= self.epochs
 
 # %% ../nbs/03_train.ipynb #e445a0dd
+def _check_scales(run: Run) -> None:
+    "Raises `RecipeError` if the network cannot take the smallest images that the recipe would give it."
+    scale = min(run.recipe.scales)
+    if scale < 1:
+        try:
+            with torch.no_grad():
+                run.model.eval()(_prepare(run.images[:1], run.mean, run.std, scale=scale))
+        except RuntimeError as error:
+            raise RecipeError(f"scales is {run.recipe.scales}, but {run.recipe.model} takes images of one size only, or larger "
+                              "ones: choose fast_cnn, or scales=(1.0,)") from error
+        run.model.train()
+
+# %% ../nbs/03_train.ipynb #59bcf838
 def _normalization(recipe: Recipe, images: Tensor) -> tuple[Sequence[float], Sequence[float]]:
     "Mean and standard deviation per channel, as the recipe asks."
     if recipe.normalization == "data":
@@ -637,6 +659,22 @@ def steps_per_epoch(run: Run) -> int:
     whole, rest = divmod(len(run.images), run.recipe.batch_size)
     return whole + (rest > 1)
 
+# %% ../nbs/03_train.ipynb #3a5b051b
+def progress(
+    run: Run,
+) -> float:  # 0–1
+    "The share of the run's epochs that is over."
+    steps = steps_per_epoch(run)
+    return (len(run.history) * steps + run.step) / (run.epochs * steps)
+
+# %% ../nbs/03_train.ipynb #16d46cc7
+def current_scale(
+    scales: Sequence[float],  # of a recipe
+    done: float,              # the share of the run that is over, 0–1
+) -> float:                   # what to multiply the images' side by
+    "The scales in turn, each for an equal part of the run."
+    return scales[min(int(done * len(scales)), len(scales) - 1)]
+
 # %% ../nbs/03_train.ipynb #0d6048d2
 def linear_schedule(
     done: float,    # the share of the run that is over, 0–1
@@ -649,9 +687,7 @@ def linear_schedule(
 def _set_learning_rate(run: Run) -> None:
     "For this step, if the schedule depends on nothing but time."
     if run.recipe.schedule == "linear":
-        steps = steps_per_epoch(run)
-        done = (len(run.history) * steps + run.step) / (run.epochs * steps)
-        share = linear_schedule(done, run.recipe.warmup)
+        share = linear_schedule(progress(run), run.recipe.warmup)
     elif run.recipe.schedule == "step":
         share = run.recipe.factor ** (len(run.history) // run.recipe.step_epochs)
     else:
@@ -666,7 +702,8 @@ def train_step(run: Run) -> None:
     index = run.order[run.step * recipe.batch_size:(run.step + 1) * recipe.batch_size]
     mirrored = run.mirrored[index] ^ bool(len(run.history) % 2) if recipe.augment.alternate else None
     augment, index = partial(recipe.augment, generator=run.generator, mirrored=mirrored), index.to(run.device)
-    images, labels = _prepare(run.images[index], run.mean, run.std, augment), run.labels[index]
+    scale, labels = current_scale(recipe.scales, progress(run)), run.labels[index]
+    images = _prepare(run.images[index], run.mean, run.std, augment, scale)
     with _autocast(run.device, run.precision):
         logits = run.network(images)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
@@ -680,6 +717,18 @@ def train_step(run: Run) -> None:
     run.step += 1
     run.seconds += time.perf_counter() - start
 
+# %% ../nbs/03_train.ipynb #32e12194
+def _validation_logits(run: Run) -> Tensor:  # N×classes float32, on the CPU
+    "The network's output for the validation images; with one look at each, unless the run might end here."
+    model, looks = run.model, getattr(run.model, "looks", 1)
+    if looks > 1 and run.recipe.patience == 0 and len(run.history) + 1 < run.epochs:
+        model.looks = 1
+    try:
+        return predict_logits(model, run.splits.valid.images, run.mean, run.std, run.precision)
+    finally:
+        if looks > 1:
+            model.looks = looks
+
 # %% ../nbs/03_train.ipynb #5445a40f
 def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     "Validate, write history, adjust the learning rate, and begin the next epoch. Raises `RunError` if it diverged."
@@ -689,7 +738,7 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     learning_rate = run.optimizer.param_groups[0]["lr"]
     if not math.isfinite(train_loss):
         raise RunError(f"the loss became {train_loss}: start again with a learning rate below {run.recipe.learning_rate:g}")
-    logits = predict_logits(run.model, valid.images, run.mean, run.std, run.precision)
+    logits = _validation_logits(run)
     valid_loss = F.cross_entropy(logits, valid.labels).item()
     valid_accuracy = (logits.argmax(1) == valid.labels).double().mean().item()
     if run.recipe.schedule == "plateau":
@@ -903,7 +952,8 @@ def _begin(run: Run, start: Checkpoint | None) -> None:
 def _epoch_line(run: Run, improved: bool) -> str:
     "For example: epoch  3/80  train 1.2345 54.21%  valid 1.0123 63.40% *  25.1 s, at most 32 min left"
     row, table = run.history.rows[-1], run.history.to_frame()
-    left = (run.epochs - len(run.history)) * table.seconds.median()
+    work = [current_scale(run.recipe.scales, epoch / run.epochs) ** 2 for epoch in range(run.epochs)]
+    left = sum(work[len(table):]) * (table.seconds / work[:len(table)]).median()
     time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
     return (f"epoch {row['epoch']:2}/{run.epochs}  train {row['train_loss']:.4f} {row['train_accuracy']:7.2%}  "
             f"valid {row['valid_loss']:.4f} {row['valid_accuracy']:7.2%} {'*' if improved else ' '}  "
