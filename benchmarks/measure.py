@@ -3,6 +3,7 @@
 import json
 import multiprocessing
 import resource
+import signal
 import statistics
 import sys
 import time
@@ -43,6 +44,7 @@ def in_fresh_process(work: Callable, *arguments) -> tuple:
     results = context.SimpleQueue()
     process = context.Process(target=_call, args=(work, arguments, results))
     process.start()
+    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # it would go on alone
     while process.is_alive() and results.empty():
         time.sleep(0.05)
     if results.empty():

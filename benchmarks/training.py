@@ -167,8 +167,10 @@ def report(result: dict) -> str:
         f"fast, a whole run: {whole['seconds']:.1f} s, {whole['valid_accuracy']:.2%} validation; for the others "
         f"it is the epochs of the report's stored run ({epochs}) × seconds per epoch",
     ]
-    longer = read_record("recipes").get("fast94")
-    lines.append(f"fast94: {longer['test_accuracy']:.2%} test accuracy (mean of {longer['n']}, stored record)")
+    longer = read_record("recipes")["fast94"]
+    time = f" in {longer['seconds']:,.0f} s" if longer["seconds"] else ""
+    accuracy = f"{longer['test_accuracy']:.2%} test accuracy"
+    lines.append(f"fast94: {accuracy}{time} (mean of {longer['n']}, stored record)")
     return "\n".join(lines)
 
 

@@ -170,7 +170,9 @@ class FastCNN(nn.Module):
         return logits[0] if self.looks == 2 else (logits[0] + logits[1:].mean(0)) / 2  # unshifted counts twice
 
     def _look(self, images: Tensor) -> Tensor:  # N×C×H×W → N×num_classes
-        chunks = images.split(64) if self.training else [images]  # large maps: a few at a time stay in the cache
+        chunks = [images]
+        if self.training and images.device.type == "cpu":  # large maps: a few at a time stay in the cache
+            chunks = images.split(64)
         x = self.blocks(torch.cat([self.first(self.whiten(chunk)) for chunk in chunks]))
         return self.head(self.pool(x).flatten(1))
 
