@@ -44,9 +44,10 @@ def in_fresh_process(work: Callable, *arguments) -> tuple:
     results = context.SimpleQueue()
     process = context.Process(target=_call, args=(work, arguments, results))
     process.start()
-    signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # it would go on alone
+    before = signal.signal(signal.SIGTERM, lambda *_: process.terminate())  # it would go on alone
     while process.is_alive() and results.empty():
         time.sleep(0.05)
+    signal.signal(signal.SIGTERM, before)
     if results.empty():
         sys.exit(f"{work.__name__} failed: see above")
     result, kilobytes = results.get()

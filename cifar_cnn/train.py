@@ -8,7 +8,7 @@ __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'SMALL94', 'REPORT'
            'load_recipe_data', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'RunError', 'choose_device',
            'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits', 'predict_features',
            'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint', 'Run',
-           'steps_per_epoch', 'progress', 'current_scale', 'linear_schedule', 'train_step', 'end_epoch', 'run_state',
+           'steps_per_epoch', 'share_done', 'current_scale', 'linear_schedule', 'train_step', 'end_epoch', 'run_state',
            'restore_run', 'make_checkpoint', 'load_run', 'take_weights', 'freeze_body', 'torchvision_weights', 'fit',
            'fit_familiarity']
 
@@ -108,7 +108,7 @@ class Recipe:
     @classmethod
     def from_dict(cls, settings: dict) -> "Recipe":
         "The recipe that `dataclasses.asdict` made this dictionary of."
-        scales = tuple(settings.get("scales", (1.0,)))
+        scales = tuple(settings.get("scales", (1.0,)))  # older checkpoints have none, JSON has lists
         return cls(**{**settings, "augment": Augment(**settings["augment"]), "scales": scales})
 
 # %% ../nbs/03_train.ipynb #03a8f76f
@@ -664,7 +664,7 @@ def steps_per_epoch(run: Run) -> int:
     return whole + (rest > 1)
 
 # %% ../nbs/03_train.ipynb #3a5b051b
-def progress(
+def share_done(
     run: Run,
 ) -> float:  # 0–1
     "The share of the run's epochs that is over."
@@ -691,7 +691,7 @@ def linear_schedule(
 def _set_learning_rate(run: Run) -> None:
     "For this step, if the schedule depends on nothing but time."
     if run.recipe.schedule == "linear":
-        share = linear_schedule(progress(run), run.recipe.warmup)
+        share = linear_schedule(share_done(run), run.recipe.warmup)
     elif run.recipe.schedule == "step":
         share = run.recipe.factor ** (len(run.history) // run.recipe.step_epochs)
     else:
@@ -706,7 +706,7 @@ def train_step(run: Run) -> None:
     index = run.order[run.step * recipe.batch_size:(run.step + 1) * recipe.batch_size]
     mirrored = run.mirrored[index] ^ bool(len(run.history) % 2) if recipe.augment.alternate else None
     augment, index = partial(recipe.augment, generator=run.generator, mirrored=mirrored), index.to(run.device)
-    scale, labels = current_scale(recipe.scales, progress(run)), run.labels[index]
+    scale, labels = current_scale(recipe.scales, share_done(run)), run.labels[index]
     images = _prepare(run.images[index], run.mean, run.std, augment, scale)
     with _autocast(run.device, run.precision):
         logits = run.network(images)
