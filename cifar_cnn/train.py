@@ -626,8 +626,8 @@ def _check_scales(run: Run) -> None:
             with torch.no_grad():
                 run.model.eval()(_prepare(run.images[:1], run.mean, run.std, scale=scale))
         except RuntimeError as error:
-            raise RecipeError(f"scales is {run.recipe.scales}, but {run.recipe.model} takes images of one size only, or larger "
-                              "ones: choose fast_cnn, or scales=(1.0,)") from error
+            raise RecipeError(f"recipe {run.recipe.name} shrinks images (scales {run.recipe.scales}), which {run.recipe.model} "
+                              "cannot take: choose the network fast_cnn, or a recipe without scales") from error
         run.model.train()
 
 # %% ../nbs/03_train.ipynb #59bcf838
