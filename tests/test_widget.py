@@ -54,6 +54,9 @@ def page(browser, request):
     context.set_default_timeout(PATIENCE)
     expect.set_options(timeout=PATIENCE)
     page = context.new_page()
+    # Chromium reports file choosers only after being told to; told when one is due, a key on a busy machine
+    # may overtake it, so it is told once, before everything else.
+    page.on("filechooser", lambda chooser: None)
     before = request.session.testsfailed
     yield page
     if request.session.testsfailed > before:
