@@ -7,7 +7,7 @@
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
 other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
-beside other work, whose accuracy counts and whose time does not.
+beside other work, whose accuracy counts and whose time does not. --device cuda keeps a record of its own.
 """
 
 import argparse
@@ -25,11 +25,11 @@ from cifar_cnn.model import count_parameters, dimensions
 from cifar_cnn.train import Recipe, fit, get_recipe, load_recipe_data, make_checkpoint
 
 
-def train(name: str, seed: int, out: Path | None) -> dict:
+def train(name: str, seed: int, out: Path | None, device: str) -> dict:
     recipe = get_recipe(name, seed=seed)
     splits, start = load_recipe_data(recipe), time.perf_counter()
     resume = out is not None and (out / "last.pth").exists()
-    run = fit(splits, recipe, out, resume=resume)
+    run = fit(splits, recipe, out, resume=resume, device=device)
     seconds = time.perf_counter() - start
     if run.interrupted:
         raise SystemExit("interrupted: the same command goes on")
@@ -46,7 +46,7 @@ def train(name: str, seed: int, out: Path | None) -> dict:
         "parameters": count_parameters(run.model),
         "multiply_adds": int(table.multiply_adds.sum()),
         "images": [len(part) for part in (splits.train, splits.valid, splits.test)],
-        "valid_accuracy": run.history.best["valid_accuracy"],
+        "valid_accuracy": run.accuracy,
         "test_accuracy": tested.accuracy,
         "test_loss": F.nll_loss(tested.probabilities.log(), tested.labels).item(),
         "predictions": "".join(map(str, tested.predictions.tolist())),  # one digit for each test image
@@ -73,15 +73,16 @@ def plain(recipe: Recipe) -> dict:
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
-def measure(name: str, seeds: range, folder: Path | None, timed: bool) -> None:
-    recipe, before = get_recipe(name), read_record("recipes").get(name, {})
+def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: str) -> None:
+    key = name if device == "cpu" else f"{name}, {device}"
+    recipe, before = get_recipe(name), read_record("recipes").get(key, {})
     runs = {run["seed"]: run for run in before["runs"]} if same_recipe(before, recipe) else {}
     for seed in seeds:
-        out = folder and folder / f"{name}-{seed}"
-        run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out)
+        out = folder and folder / f"{key.replace(', ', '-')}-{seed}"
+        run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device)
         runs[seed] = run if timed else {**run, "seconds": None}
         print(
-            f"{name}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
+            f"{key}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
             f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",
             flush=True,
         )
@@ -91,7 +92,7 @@ def measure(name: str, seeds: range, folder: Path | None, timed: bool) -> None:
             "recipe": plain(recipe),
             "runs": list(runs.values()),
         }
-        write_record("recipes", {**read_record("recipes"), name: record})
+        write_record("recipes", {**read_record("recipes"), key: record})
     print(
         f"mean of {record['n']}: {record['valid_accuracy']:.2%} validation, "
         f"{record['test_accuracy']:.2%} test"
@@ -107,10 +108,11 @@ def main():
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--runs", type=Path, help="keep the runs in this folder")
     parser.add_argument("--untimed", action="store_true", help="keep no seconds")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, …")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     for name in options.recipes:
-        measure(name, seeds, options.runs, not options.untimed)
+        measure(name, seeds, options.runs, not options.untimed, options.device)
 
 
 if __name__ == "__main__":

@@ -25,10 +25,9 @@ from cifar_cnn.train import (
     Run,
     choose_precision,
     fit_familiarity,
-    fit_temperature,
+    judge,
     load_checkpoint,
     make_checkpoint,
-    predict_logits,
 )
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -46,9 +45,7 @@ def with_looks(checkpoint: Checkpoint, looks: int) -> Checkpoint:
     run.model.load_state_dict(checkpoint.weights)
     run.best_weights, run.history, run.environment = (
         checkpoint.weights, History(checkpoint.history), checkpoint.environment)
-    logits = predict_logits(run.model, splits.valid.images, run.mean, run.std, run.precision)
-    run.stopping.best = (logits.argmax(1) == splits.valid.labels).double().mean().item()
-    run.temperature = fit_temperature(logits, splits.valid.labels)
+    judge(run)
     fit_familiarity(run)
     return make_checkpoint(run)
 

@@ -37,7 +37,7 @@ def accuracy(splits: Splits, way: str, seed: int, body: Checkpoint) -> dict:
     run = fit(splits, recipe, start=None if way == "from scratch" else body)
     seconds = time.perf_counter() - start
     return {"images": len(splits.train), "way": way, "seed": seed, "seconds": seconds,
-            "valid_accuracy": run.history.best["valid_accuracy"],
+            "valid_accuracy": run.accuracy,
             "test_accuracy": evaluate(make_checkpoint(run), splits.test).accuracy}
 
 

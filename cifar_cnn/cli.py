@@ -104,8 +104,8 @@ def data(
 def train(
     data: Annotated[Optional[str], typer.Option(
         help="cifar10, mnist, digits, cifar10:cat,dog, or an image folder. (default: the recipe's)")] = None,
-    recipe: Annotated[Optional[str], typer.Option(help="How to train: fast, fast94, small94, report, simple, compact, mnist, "
-                                                  "cats_vs_dogs. (default: fast, or the checkpoint's)")] = None,
+    recipe: Annotated[Optional[str], typer.Option(help="How to train: fast, fast94, small94, fast95, report, simple, compact, "
+                                                  "mnist, cats_vs_dogs. (default: fast, or the checkpoint's)")] = None,
     start: Annotated[Optional[Path], typer.Option(
         "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")] = None,
     model: Annotated[Optional[str], typer.Option(

@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MODELS', 'conv_block', 'dense_block', 'ModelError', 'CifarCNN', 'count_parameters', 'whitening_filters', 'FastBlock',
            'FastCNN', 'SimpleCNN', 'CompactCNN', 'MLP', 'Backbone', 'head_name', 'is_backbone', 'build_model',
-           'dimensions', 'plot_dimensions']
+           'dimensions', 'training_multiply_adds', 'plot_dimensions']
 
 # %% ../nbs/02_model.ipynb #f2edc457
 from functools import partial
@@ -349,6 +349,14 @@ def _with_receptive_fields(table: pd.DataFrame, image_side: int) -> pd.DataFrame
         fields.append(min(field + (row.kernel_size - 1) * step, image_side) if len(row.output) > 1 else image_side)
         steps.append(step * row.stride)
     return table.drop(columns=["kernel_size", "stride", "source"]).assign(receptive_field=fields)
+
+# %% ../nbs/02_model.ipynb #46c50fc1
+def training_multiply_adds(
+    table: pd.DataFrame,  # of `dimensions`
+) -> int:
+    "The multiply-adds of a training step for each image, forward and backward."
+    trained = table.multiply_adds[(table.parameters > 0) & (table.multiply_adds > 0)]
+    return int(table.multiply_adds.sum() + 2 * trained.sum() - trained.iloc[0])
 
 # %% ../nbs/02_model.ipynb #46f2a18e
 def plot_dimensions(
