@@ -74,11 +74,11 @@ def plain(recipe: Recipe) -> dict:
 
 
 def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: str) -> None:
-    key = name if device == "cpu" else f"{name}, {device}"
+    key = name if device == "cpu" else f"{name}-{device}"
     recipe, before = get_recipe(name), read_record("recipes").get(key, {})
     runs = {run["seed"]: run for run in before["runs"]} if same_recipe(before, recipe) else {}
     for seed in seeds:
-        out = folder and folder / f"{key.replace(', ', '-')}-{seed}"
+        out = folder and folder / f"{key}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device)
         runs[seed] = run if timed else {**run, "seconds": None}
         print(

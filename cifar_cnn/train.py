@@ -1038,8 +1038,11 @@ def _finish(run: Run, out: Path | None) -> Run:
         _save(run, out)
     if run.finished:
         run.model.load_state_dict(run.best_weights)
-        if getattr(run.model, "looks", 1) > 1:
+        looks = getattr(run.model, "looks", 1)
+        if looks > 1:
             judge(run)
+        print(f"kept: epoch {run.history.best['epoch']}, valid {run.accuracy:.2%}"
+              + (f" with {looks} looks at each image" if looks > 1 else ""))
         fit_familiarity(run)
         if out:
             make_checkpoint(run).save(out / "best_model.pth")
