@@ -985,9 +985,10 @@ def _epoch_line(run: Run, improved: bool) -> str:
     left = sum(work[len(table):]) * (table.seconds / work[:len(table)]).median()
     time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
     at_most = "at most" if run.recipe.patience else "about"  # early stopping may end it sooner
+    outlook = f", {at_most} {time_left} left" if len(table) < run.epochs else ""
     return (f"epoch {row['epoch']:2}/{run.epochs}  train {row['train_loss']:.4f} {row['train_accuracy']:7.2%}  "
             f"valid {row['valid_loss']:.4f} {row['valid_accuracy']:7.2%} {'*' if improved else ' '}  "
-            f"{row['seconds']:.1f} s, {at_most} {time_left} left")
+            f"{row['seconds']:.1f} s{outlook}")
 
 # %% ../nbs/03_train.ipynb #15c55171
 def fit(

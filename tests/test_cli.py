@@ -270,7 +270,9 @@ def test_train_leaves_a_run(trained):
 
 def test_train_tells_progress_on_stderr(trained):
     assert len(trained.out.splitlines()) == 1, "standard output should hold the result and nothing else"
-    assert len(re.findall(r"^epoch +[12]/2 .* left$", trained.err, re.MULTILINE)) == 2
+    first, last, kept = re.findall(r"^(?:epoch|kept:).*$", trained.err, re.MULTILINE)
+    assert re.match(r"epoch +1/2 .*\d s, .* left$", first) and re.match(r"epoch +2/2 .*\d s$", last)
+    assert kept == f"kept: epoch 2, valid {trained.json()['valid_accuracy']:.2%}"
     assert "run" in trained.err and "Warning" not in trained.err
 
 
