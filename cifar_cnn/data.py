@@ -301,7 +301,7 @@ def _thinned(
 def check_pixels(
     image: Image.Image,  # opened; it need not be loaded
 ) -> None:
-    "Raises `ImageError` for an image of more than `MAX_PIXELS`; WebP's decoder holds two copies, so half of that."
+    "Raises `ImageError` for an image of more than `MAX_PIXELS`; WebP's decoder takes twice the memory, so half of that."
     most = MAX_PIXELS // 2 if image.format == "WEBP" else MAX_PIXELS
     if image.width * image.height > most:
         raise ImageError(f"it has more than {most / 1e6:.0f} million pixels: make it smaller")

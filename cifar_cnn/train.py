@@ -115,7 +115,7 @@ class Recipe:
 def orthogonalize(
     matrix: Tensor,       # rows×columns
     iterations: int = 3,  # each brings the singular values nearer to 1
-) -> Tensor:              # rows×columns; singular values between about 0.7 and 1.2 after five iterations
+) -> Tensor:              # rows×columns; singular values between about 0.6 and 1.3 after five iterations
     "The matrix with its singular values pushed towards 1, by a quintic Newton–Schulz iteration."
     tall = matrix.shape[0] > matrix.shape[1]
     x = matrix.T if tall else matrix
