@@ -148,7 +148,7 @@ class Augment:
     def __call__(
         self,
         images: Tensor,              # N×C×H×W float in 0–1, on any device
-        generator: torch.Generator,  # on the CPU; advanced by the same amount for the same N
+        generator: torch.Generator,  # on the CPU
         mirrored: Tensor | None = None,  # N bool: which to flip; drawn, if None
     ) -> Tensor:                     # N×C×H×W float in 0–1
         "Change every image at random."

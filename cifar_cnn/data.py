@@ -507,15 +507,18 @@ def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
                                 "one of cifar10, mnist, digits")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(f"cannot read {folder}: permission denied: change its permissions")
-    if not (folder / "train").is_dir():
+    train = folder / "train"
+    if not (train.is_dir() and any(path.is_dir() for path in train.iterdir())):  # a class may be called so: trains
         return {"train": list_images(folder)}
     names = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
-    parts = {part: list_images(folder / name) for name, part in names.items() if (folder / name).is_dir()}
-    for part, classes in parts.items():
-        if list(classes) != list(parts["train"]):
-            raise DataError(f"{folder / part} has the classes {', '.join(classes)}, but {folder / 'train'} has "
-                            f"{', '.join(parts['train'])}: they must be the same")
-    return parts
+    found = {name: list_images(folder / name) for name in names if (folder / name).is_dir()}
+    if {"valid", "val"} <= found.keys():
+        raise DataError(f"{folder} has both valid and val: remove or rename one")
+    for name, classes in found.items():
+        if list(classes) != list(found["train"]):
+            raise DataError(f"{folder / name} has the classes {', '.join(classes)}, but {train} has "
+                            f"{', '.join(found['train'])}: they must be the same")
+    return {names[name]: classes for name, classes in found.items()}
 
 # %% ../nbs/00_data.ipynb #ab0aee04
 def _read_index(stem: Path, digest: str) -> dict[int, str] | None:
@@ -583,6 +586,8 @@ def _unpack(archive: Path, folder: Path) -> None:
                 tar.extractall(temporary, filter="data")
             os.replace(Path(temporary) / folder.name, folder)
     except OSError as error:
+        if folder.is_dir():  # another process was faster
+            return
         raise SaveError(f"cannot unpack {archive} ({error.strerror or error}): free some space, or choose another "
                         "folder with --root") from error
 
@@ -749,7 +754,7 @@ def channel_statistics(
         counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in chunk.unbind(1)])
     shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256).double() / 255
     mean = shares @ values
-    std = (shares @ values**2 - mean**2).sqrt()
+    std = (shares @ values**2 - mean**2).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(std.tolist())
 
 # %% ../nbs/00_data.ipynb #1e4104ae

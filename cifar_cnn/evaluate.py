@@ -252,8 +252,9 @@ def figures(
     images: ImageSet,  # those that were evaluated
 ) -> dict[str, Figure]:  # file name without ending → figure
     "The figures of a run's report."
-    return {
-        "history": plot_history(History(checkpoint.history), "Training"),
+    history = {"history": plot_history(History(checkpoint.history), "Training")} if checkpoint.history else {}
+    return {  # a run that was stopped in its first epoch has no history
+        **history,
         "classes": plot_class_report(evaluation).figure,
         "confusion": plot_confusion(evaluation).figure,
         "confusion_rates": plot_confusion(evaluation, rates=True).figure,

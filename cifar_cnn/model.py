@@ -307,7 +307,7 @@ def dimensions(
     model: nn.Module,
     input_shape: tuple[int, int, int] = (3, 32, 32),  # C×H×W
 ) -> pd.DataFrame:  # one row a layer: name, layer, output, parameters, multiply_adds, receptive_field
-    "Every layer's output shape, parameters, multiply-adds per image, and receptive field in pixels."
+    "Every layer's output shape, parameters, multiply-adds per look at an image, and receptive field. Raises `ModelError`."
     rows, made_by, hooks = [], {}, []
     for name, layer in model.named_modules():
         if not list(layer.children()) or list(layer.parameters(recurse=False)):
@@ -320,7 +320,11 @@ def dimensions(
         model.train(was_training)
         for hook in hooks:
             hook.remove()
-    return _with_receptive_fields(pd.DataFrame(rows), getattr(model, "side", input_shape[-1]))
+    table = pd.DataFrame(rows)
+    if table.parameters.sum() < count_parameters(model):
+        raise ModelError(f"{type(getattr(model, 'network', model)).__name__} uses layers without calling them, as attention does: "
+                         "their part cannot be measured")
+    return _with_receptive_fields(table, getattr(model, "side", input_shape[-1]))
 
 # %% ../nbs/02_model.ipynb #e8adf009
 def _record(rows: list[dict], made_by: dict, name: str, layer: nn.Module, inputs: tuple, output) -> None:

@@ -602,9 +602,10 @@ class Run:
         self.model_arguments = {"num_classes": len(splits.classes), "in_channels": channels,
                                 "image_size": min(height, width), **recipe.model_arguments}
         torch.manual_seed(recipe.seed)
-        self.model = build_model(recipe.model, **self.model_arguments).to(device, memory_format=torch.channels_last)
-        if hasattr(self.model, "adapt"):
-            self.model.adapt(_sample(self.images, self.mean, self.std).to(device))
+        self.model = build_model(recipe.model, **self.model_arguments)
+        if hasattr(self.model, "adapt"):  # on the CPU: the same filters on every machine
+            self.model.adapt(_sample(splits.train.images, self.mean, self.std))
+        self.model = self.model.to(device, memory_format=torch.channels_last)
         _check_scales(self)
         if recipe.body_rate == 0:
             freeze_body(self.model)
@@ -647,7 +648,8 @@ def _check_scales(run: Run) -> None:
 def _normalization(recipe: Recipe, images: Tensor) -> tuple[Sequence[float], Sequence[float]]:
     "Mean and standard deviation per channel, as the recipe asks."
     if recipe.normalization == "data":
-        return channel_statistics(images)
+        mean, std = channel_statistics(images)
+        return mean, tuple(value if value > 1e-6 else 1.0 for value in std)  # a channel may be black throughout
     channels = images.shape[1]
     return tuple((values * channels)[:channels] for values in NORMALIZATIONS[recipe.normalization])
 
@@ -755,11 +757,12 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     seen = min(steps_per_epoch(run) * run.recipe.batch_size, len(run.order))
     train_loss, train_accuracy = (run.totals / seen).tolist()
     learning_rate = run.optimizer.param_groups[0]["lr"]
-    if not math.isfinite(train_loss):
-        raise RunError(f"the loss became {train_loss}: start again with a learning rate below {run.recipe.learning_rate:g}")
     with _one_look(run.model):
         logits = predict_logits(run.model, valid.images, run.mean, run.std, run.precision)
     valid_loss = F.cross_entropy(logits, valid.labels).item()
+    if not math.isfinite(train_loss + valid_loss):  # the last step shows in the second alone
+        raise RunError(f"the loss became {train_loss + valid_loss}: start again with a learning rate below "
+                       f"{run.recipe.learning_rate:g}")
     valid_accuracy = (logits.argmax(1) == valid.labels).double().mean().item()
     if run.recipe.schedule == "plateau":
         run.schedule.step(valid_loss)
@@ -938,6 +941,7 @@ def freeze_body(
     head = model.get_submodule(head_name(model))
     model.requires_grad_(False).eval()
     head.requires_grad_(True).train()
+    model.training = True  # itself, not its layers: a network of several looks takes one to learn
 
 # %% ../nbs/03_train.ipynb #d8e57bc8
 def torchvision_weights(
