@@ -28,8 +28,8 @@ def runtimes(checkpoint: str | None) -> dict[str, Callable[[Tensor], Tensor]]:
     "Functions from images, N×C×H×W uint8, to probabilities, N×classes; the first is the reference."
     loaded = load_checkpoint(checkpoint)
 
-    def pytorch(precision: str, memory_format=torch.channels_last, compiled: bool = False):
-        model = Predictor(loaded).model.to(memory_format=memory_format)
+    def pytorch(precision: str, compiled: bool = False):
+        model = Predictor(loaded).model
         if compiled:
             model.compile(dynamic=False)
         answer = lambda images: predict_logits(model, images, loaded.mean, loaded.std, precision)
@@ -37,8 +37,7 @@ def runtimes(checkpoint: str | None) -> dict[str, Callable[[Tensor], Tensor]]:
 
     onnx = OnnxPredictor(loaded, threads=1)
     return {
-        "PyTorch fp32, channels last": pytorch("fp32"),
-        "PyTorch fp32, channels first": pytorch("fp32", torch.contiguous_format),
+        "PyTorch fp32": pytorch("fp32"),
         "PyTorch bf16": pytorch("bf16"),
         "PyTorch fp32, compiled": pytorch("fp32", compiled=True),
         "PyTorch bf16, compiled": pytorch("bf16", compiled=True),

@@ -118,7 +118,7 @@ def train(
     batch_size: Annotated[Optional[int], typer.Option(help="Images per step.")] = None,
     learning_rate: Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")] = None,
     seed: Annotated[Optional[int], typer.Option(
-        help="Of weights, order, augmentation and the validation draw.")] = None,
+        help="Of weights, order, augmentation and, but for --from, the validation draw.")] = None,
     out: Annotated[Optional[Path], typer.Option(help="The run's folder. (default: runs/DATA-RECIPE-TIME)")] = None,
     resume: Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")] = None,
     root: _Root = None,
@@ -172,7 +172,8 @@ def _planned(recipe: str | None, changes: dict, data: str | None, root: Path | N
         if given:
             raise typer.BadParameter(f"--{given[0].replace('_', '-')} cannot be changed with --from: the checkpoint decides")
         plan = _continued(begin, recipe, changes)
-        data, options = data or begin.data["source"], {**options, "image_size": plan.image_size, "crop": plan.crop}
+        data = data or _trained_on(begin, "--data")
+        options = {**_same_draw(begin, data, options), "image_size": plan.image_size, "crop": plan.crop}
     else:
         plan = get_recipe(recipe or "fast")
         if "model" in changes and not (is_backbone(changes["model"]) and is_backbone(plan.model)):
@@ -196,6 +197,32 @@ def _continued(begin, recipe: str | None, changes: dict):
     return dataclasses.replace(
         plan, model=begin.model, model_arguments=arguments, weights="", image_size=begin.model_arguments["image_size"],
         crop=begin.data["options"].get("crop", 1.0), **fewer, **changes)
+
+# %% ../nbs/cli.ipynb #71cb05e8
+def _trained_on(checkpoint, otherwise: str) -> str:
+    "The data that a checkpoint was trained on; or what option is needed, if it does not know."
+    from cifar_cnn.data import DataError
+
+    if not checkpoint.data["source"]:
+        raise DataError(f"the checkpoint does not say what data it was trained on: use {otherwise}")
+    return checkpoint.data["source"]
+
+# %% ../nbs/cli.ipynb #bf054064
+def _same_draw(begin, data: str, options: dict) -> dict:
+    "Options for data that a network may have been trained on: what it was trained on must not validate it now."
+    from cifar_cnn.data import parse_source
+
+    (name, chosen), (known, before) = parse_source(data), parse_source(begin.data["source"])
+    if name != known:
+        return options
+    if "valid_fraction" in options:
+        raise typer.BadParameter("--valid-fraction cannot be changed with --from on the same data: the network would be "
+                                 "validated on images that it was trained on")
+    more = chosen == before or before and f"{chosen},".startswith(f"{before},")
+    if not more and not (chosen and set(begin.classes).isdisjoint(chosen.split(","))):
+        _say(f"{data} is split differently from the network's own {begin.data['source']}: its validation images may be among "
+             "those that the network was trained on, and flatter it")
+    return {**options, **{key: value for key, value in begin.data["options"].items() if key in ("valid_fraction", "seed")}}
 
 # %% ../nbs/cli.ipynb #1af50430
 def _resumed(folder: Path, given: dict, root: Path | None):
@@ -258,7 +285,8 @@ def evaluate(
         raise DataError(f"there is no split {split!r}: choose test or valid")
     loaded = load_checkpoint(checkpoint)
     options = {**loaded.data["options"], "image_size": loaded.model_arguments["image_size"]}
-    splits = _load(data or loaded.data["source"], root, **{**options, "skip_bad": skip_bad or options["skip_bad"]})
+    options["skip_bad"] = skip_bad or options.get("skip_bad", False)
+    splits = _load(data or _trained_on(loaded, "--data"), root, **options)
     if out is not None:
         make_folder(out)
     _report(checkpoint, getattr(splits, split), device, out, as_json)
@@ -272,10 +300,10 @@ def _image_files(names: list[str]) -> list[str]:
 
     endings, found = {ending for endings in IMAGE_FORMATS.values() for ending in endings}, []
     for name in names:
-        if Path(name).is_dir():
+        if os.path.isdir(name):  # os.path's answers are yes and no, also where one may not look
             matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
-        elif not Path(name).exists() and glob.has_magic(name):
-            matches = [path for path in sorted(glob.glob(name, recursive=True)) if not Path(path).is_dir()]
+        elif not os.path.exists(name) and glob.has_magic(name):
+            matches = [path for path in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(path)]
         else:
             matches = []
         found += matches or [name]  # what is no image is named with its reason later
@@ -304,7 +332,7 @@ def predict(
             prepared[path] = predictor.prepare(path)
         except ImageError as error:
             empty = printable(f"cannot read {path}: it is a directory without images")
-            failed[path] = empty if Path(path).is_dir() else str(error)
+            failed[path] = empty if os.path.isdir(path) else str(error)
             _say(f"cifar-cnn: {failed[path]}")
     answers = dict(zip(prepared, predictor.classify(list(prepared.values()), top_k)))
     rows = [{"image": path, "error": failed[path]} if path in failed else
@@ -361,7 +389,7 @@ def export(
         raise ExportError(f"there is no format {format!r}: choose onnx")
     loaded, images = load_checkpoint(checkpoint), None
     if check:
-        images = _load(loaded.data["source"], root, **loaded.data["options"]).test.images
+        images = _load(_trained_on(loaded, "--no-check"), root, **loaded.data["options"]).test.images
     make_folder(out.parent)
     found = export_onnx(loaded, out, images)
     size = out.stat().st_size
@@ -387,6 +415,10 @@ def serve(
         min=1, help="Requests per minute and client address. (default: any number)")] = None,
 ):
     "Answer over HTTP: a page for people, JSON for programs. Needs the extra `serve`."
+    if api_key == "":
+        raise typer.BadParameter("--api-key is empty, which would let everybody in: give a key, or leave it out")
+    if reload_model is not None and checkpoint is None:
+        raise typer.BadParameter("--reload-model needs a --checkpoint that can change: the one in the package does not")
     try:
         from cifar_cnn.serve import ServeError, Settings
         from cifar_cnn.serve import serve as answer
@@ -457,6 +489,7 @@ def _flush() -> None:
 # %% ../nbs/cli.ipynb #5c5ea7ce
 def main() -> None:
     "The program `cifar-cnn`."
+    sys.stdout, sys.stderr = (stream or open(os.devnull, "w") for stream in (sys.stdout, sys.stderr))  # closed by the caller
     warnings.showwarning = lambda message, *_: _say(f"cifar-cnn: {message}")  # a sentence, without its source line
     sys.stdout.reconfigure(errors="backslashreplace")  # a name that this terminal cannot show
     try:

@@ -6,9 +6,9 @@
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
            'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'printable',
            'ImageError', 'to_rgb', 'check_pixels', 'decode_image', 'visible_files', 'list_images', 'fit_square',
-           'decode_images', 'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'load_data',
-           'plot_class_counts', 'show_image', 'plot_examples', 'channel_statistics', 'plot_pixel_histogram',
-           'plot_class_means', 'save_figures', 'nearest_neighbours']
+           'decode_images', 'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'parse_source',
+           'load_data', 'plot_class_counts', 'show_image', 'plot_examples', 'channel_statistics',
+           'plot_pixel_histogram', 'plot_class_means', 'save_figures', 'nearest_neighbours']
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
 import contextlib
@@ -631,6 +631,14 @@ def read_digits() -> ImageSet:  # 1,797 images of 1×8×8
     images = torch.from_numpy(digits.images * (255 / 16)).round().to(torch.uint8)[:, None]
     return ImageSet(images, torch.from_numpy(digits.target).long(), tuple(map(str, digits.target_names)))
 
+# %% ../nbs/00_data.ipynb #d6c592ba
+def parse_source(
+    source: str | Path,  # as for `load_data`
+) -> tuple[str, str]:    # "cifar10", "mnist", "digits" or a folder's whole path; the chosen classes, "" for all
+    "Which data are meant, and which classes of them."
+    name, _, chosen = str(source).partition(":")
+    return (name, chosen) if name in ("cifar10", "mnist", "digits") else (str(Path(source).expanduser().resolve()), "")
+
 # %% ../nbs/00_data.ipynb #a4eb43d0
 def load_data(
     source: str | Path = "cifar10",    # "cifar10", "mnist", "digits", "cifar10:cat,dog", …, or a folder of images
@@ -646,9 +654,7 @@ def load_data(
         raise DataError(f"valid_fraction is {valid_fraction}: it must be between 0 and 1 (0.1 is usual)")
     if not 0 < crop <= 1:
         raise DataError(f"crop is {crop}: it must be above 0 and at most 1 (0.875 is usual for photographs)")
-    name, _, chosen = str(source).partition(":")
-    if name not in ("cifar10", "mnist", "digits"):
-        name, chosen = str(Path(source).expanduser().resolve()), ""
+    name, chosen = parse_source(source)
     separately = Path(name).is_absolute()  # a folder of classes may grow
     if not 0 <= seed < 2**63:
         raise DataError(f"seed is {seed}: it must be between 0 and 2**63 − 1")

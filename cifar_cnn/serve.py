@@ -62,10 +62,10 @@ _log = logging.getLogger("cifar_cnn.serve")
 # %% ../nbs/08_serve.ipynb #0e941411
 def load(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
+    threads: int = 1,                                   # that the network may use
 ) -> Predictor:
     "Everything that answers need. Raises `CheckpointError`, also if the two engines do not agree."
-    # The other half of the processor's cores decodes images and speaks HTTP.
-    predictor = OnnxPredictor(checkpoint, threads=max(torch.get_num_threads() // 2, 1))
+    predictor = OnnxPredictor(checkpoint, threads=threads)
     shape = (4, len(predictor.checkpoint.mean), predictor.image_size, predictor.image_size)
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     if not compare(Predictor(predictor.checkpoint), predictor, noise)["largest_difference"] <= 1e-4:
@@ -309,7 +309,8 @@ class Service:
     ):
         self.checkpoint, self.settings, self.metrics = checkpoint, settings, Metrics()
         self.file = file_state(checkpoint)
-        self.predictor = load(checkpoint)
+        self.threads = max(torch.get_num_threads() // 2, 1)  # the other half decodes images and speaks HTTP
+        self.predictor = load(checkpoint, self.threads)
         self.decoder, self.batcher = Decoder(settings), Batcher(settings.batch, self.metrics.batches.observe)
         self.rate_limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self.held_bytes = self.waiting = 0
@@ -349,7 +350,7 @@ async def watch(service: Service) -> None:
             continue
         service.file = state
         try:
-            service.predictor = await asyncio.to_thread(load, service.checkpoint)
+            service.predictor = await asyncio.to_thread(load, service.checkpoint, service.threads)
         except Exception as error:  # whatever is wrong with the new one, the old one is well
             service.metrics.reloads.labels("failed").inc()
             _log.warning("%s; the model that was loaded before goes on answering", error)
@@ -536,7 +537,7 @@ async def model(request: Request) -> dict:
         "model": checkpoint.model, "model_arguments": checkpoint.model_arguments, "parameters": count_parameters(predictor.model),
         "classes": checkpoint.classes, "image_size": predictor.image_size, "epoch": checkpoint.epoch,
         "valid_accuracy": checkpoint.accuracy, "history": checkpoint.history, "recipe": checkpoint.recipe,
-        "data": checkpoint.data["source"]})
+        "data": Path(checkpoint.data["source"]).name})  # not where the folder was: that is nobody's business
 
 # %% ../nbs/08_serve.ipynb #7b3bdeac
 def _without_nan(value: object) -> object:
@@ -572,7 +573,7 @@ _BODY = """
 <main>
 <h1>What is in the picture?</h1>
 <label id="drop" for="file">Drop a picture here, paste one, or choose a file:<br>
-<input id="file" type="file" accept="image/*"></label>
+<input id="file" type="file" accept="image/*" data-limit=""></label>
 <p id="key" hidden><label>This server wants its API key: <input type="password" autocomplete="off"></label></p>
 <p id="status" role="status"></p>
 <p id="error" role="alert"></p>
@@ -631,7 +632,11 @@ function show(answer) {
 # %% ../nbs/08_serve.ipynb #1bd874c2
 _ASK = """
 async function classify(file) {
-  const mine = ++latest, form = new FormData(), preview = find("#preview");
+  const mine = ++latest, form = new FormData(), preview = find("#preview"), limit = Number(find("#file").dataset.limit);
+  if (file.size > limit) {  // the server would refuse it while it is still being sent, which browsers take for a failure
+    find("#answer").hidden = preview.hidden = true;
+    return say("", file.name + " is larger than " + limit / 1e6 + " MB: choose a smaller picture");
+  }
   form.append("image", file, file.name);
   URL.revokeObjectURL(preview.src);
   preview.src = URL.createObjectURL(file);
@@ -682,9 +687,10 @@ def html_page(
 
 # %% ../nbs/08_serve.ipynb #e566d437
 @_router.get("/", response_class=HTMLResponse, include_in_schema=False)
-async def page() -> HTMLResponse:
+async def page(request: Request) -> HTMLResponse:
     "A page to drop pictures on."
-    return html_page("What is in the picture?", _BODY, _SHOW + _ASK)
+    most = request.app.state.service.settings.upload_bytes
+    return html_page("What is in the picture?", _BODY.replace('data-limit=""', f'data-limit="{most}"'), _SHOW + _ASK)
 
 # %% ../nbs/08_serve.ipynb #57e03525
 def describe(
@@ -743,8 +749,16 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
         self.timer = self.loop.call_later(self.header_seconds, self.transport.close)
 
     def stop_timer(self) -> None:
+        "There is nothing to wait for."
         if self.timer is not None:
             self.timer.cancel()
+            self.timer = None
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        # An empty line after an answer ends uvicorn's wait for the next request, and does not begin one.
+        if self.timer is None and (self.cycle is None or self.cycle.response_complete):
+            self.start_timer()
 
     def connection_made(self, transport: asyncio.Transport) -> None:
         super().connection_made(transport)
@@ -814,12 +828,13 @@ def listen(
     "A socket that connections can wait at. Raises `ServeError`."
     try:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        socket.getaddrinfo(host, None, family)  # `create_server` would not tell an unknown name from a port in use
         listener = socket.create_server((host, port), family=family, backlog=1024)
         # Connections inherit it. Without it an answer's second packet waits for the client's receipt of the first: 40 ms.
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
-    except (OSError, OverflowError) as error:
-        if isinstance(error, socket.gaierror) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+    except (OSError, OverflowError, UnicodeError) as error:  # the last is a name that cannot be one
+        if isinstance(error, (socket.gaierror, UnicodeError)) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
             raise ServeError(f"cannot listen on {host}: it is no address of this machine: choose another --host") from error
         reason = os.strerror(error.errno).lower() if getattr(error, "errno", None) else str(error)
         raise ServeError(f"cannot listen on {host} port {port} ({reason}): stop the program that does, "

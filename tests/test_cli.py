@@ -460,6 +460,14 @@ def test_reader_that_has_seen_enough(start, checkpoint, tmp_path):
     assert answer.err == ""
 
 
+def test_closed_outputs(tmp_path):
+    "As services and some schedulers start programs."
+    for closed in (">&-", "2>&-", ">&- 2>&-"):
+        command = ["sh", "-c", f"'{PROGRAM}' --version {closed}"]
+        answer = subprocess.run(command, capture_output=True, text=True, env=ENVIRONMENT)
+        assert answer.returncode == 0 and answer.stderr == "", (closed, answer)
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 def test_output_to_a_full_disk(start):
     with open("/dev/full", "w") as full:
@@ -958,7 +966,8 @@ def test_predict_answers_for_the_good_images_and_names_the_bad(run, checkpoint, 
     (tmp_path / "bomb.png").write_bytes(bomb())
     (tmp_path / "folder.png").mkdir()
     reasons = {"cut.png": "damaged", "text.png": "not an image", "empty.png": "empty",
-               "bomb.png": "million pixels", "folder.png": "is a directory", "nowhere.png": "no such file"}
+               "bomb.png": "million pixels", "folder.png": "is a directory", "nowhere.png": "no such file",
+               "x" * 300 + ".png": "name too long"}
     answer = run("predict", "good.png", *reasons, "--checkpoint", checkpoint, "--json")
     assert answer.code == 2
     assert len(answer.err.splitlines()) == len(reasons), answer.err
@@ -973,6 +982,14 @@ def test_predict_the_same_image_twice(run, checkpoint, tmp_path):
     picture(tmp_path / "digit.png")
     answer = run("predict", "digit.png", "digit.png", "--checkpoint", checkpoint)
     assert answer.code == 0 and len(answer.out.splitlines()) == 2
+
+
+# --- Bad input: the server ---
+
+
+def test_server_options_that_would_not_do_what_they_say(run):
+    misused(run("serve", "--api-key", ""), "--api-key", "everybody")
+    misused(run("serve", "--reload-model", "1"), "--reload-model", "--checkpoint")
 
 
 # --- Bad input: the web app ---

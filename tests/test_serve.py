@@ -388,7 +388,10 @@ def test_unfinished_headers():
     "Silence, and headers that never end, are cut off; who takes the time for an image only is not."
     with started_with(upload_seconds=1.5) as url:
         address = "127.0.0.1", int(url.rpartition(":")[2])
-        silent, endless = (socket.create_connection(address, timeout=30) for _ in range(2))
+        silent, endless, idle = (socket.create_connection(address, timeout=30) for _ in range(3))
+        idle.sendall(b"GET /health HTTP/1.1\r\nHost: x\r\n\r\n")
+        assert b"200" in idle.recv(1000)
+        idle.sendall(b"\r\n")  # belongs to no request
         endless.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n")
         began = time.monotonic()
         with contextlib.suppress(OSError):
@@ -397,6 +400,7 @@ def test_unfinished_headers():
                 time.sleep(0.1)
         assert time.monotonic() - began < 20
         assert read_all(silent) == ""
+        assert "HTTP" not in read_all(idle)
         with httpx.Client(base_url=url) as client:  # one connection, used again after a pause
             for _ in range(3):
                 assert client.get("/health").status_code == 200
@@ -493,6 +497,11 @@ def test_port_taken(server):
     fails_to_start("--port", server.port, words=("cannot listen on 127.0.0.1", server.port, "--port"))
 
 
+def test_options_that_would_not_do_what_they_say():
+    fails_to_start("--host", "nowhere.invalid", words=("nowhere.invalid", "--host"))
+    fails_to_start("--host", "", words=("--host",))
+
+
 def test_checkpoint_missing_or_broken(tmp_path):
     (tmp_path / "broken.pth").write_bytes(b"nothing")
     fails_to_start("--checkpoint", tmp_path / "broken.pth", words=("broken.pth", "damaged"))
@@ -548,8 +557,7 @@ def test_graceful_shutdown_finishes_what_was_accepted(how):
         body = PART + png() + b"\r\n--x--\r\n"
         connection = connect(server, MULTIPART, f"Content-Length: {len(body)}")
         connection.sendall(body[:100])
-        while "cifar_cnn" not in httpx.get(f"{server.url}/metrics").text:
-            time.sleep(0.05)
+        time.sleep(0.5)  # by then the first half has arrived
         os.kill(server.process.pid, how)
         time.sleep(0.5)
         with pytest.raises(httpx.TransportError):

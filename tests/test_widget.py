@@ -333,6 +333,12 @@ def test_page_of_the_server(server, page, files, answers):
     hand_over(page, "drop", files / "broken.png")
     expect(page.get_by_role("alert")).to_have_text(re.compile(r"^cannot read broken\.png: "))
     expect(page.get_by_role("heading", level=2)).to_have_count(0)
+    big = files / "big.png"
+    big.write_bytes(bytes(10_000_001))
+    asked = len(requests)
+    chooser.set_input_files(big)
+    expect(page.get_by_role("alert")).to_have_text("big.png is larger than 10 MB: choose a smaller picture")
+    assert not [url for url in requests[asked:] if url.startswith(server)], "it need not be sent to be refused"
     hand_over(page, "paste", files / "second.png")
     page_shows(page, files / "second.png", answers)
     page.keyboard.press("Tab")
