@@ -41,7 +41,6 @@ def measure(name: str) -> dict:
 
 
 def main():
-    load_recipe_data(get_recipe("compact"))  # two processes would download it at once
     rows = []
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as pool:
         for row in pool.map(measure, VARIANTS):

@@ -4,10 +4,10 @@
 
 # %% auto #0
 __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'DataNotFoundError', 'DownloadError', 'data_root',
-           'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'download', 'printable',
-           'ImageError', 'to_rgb', 'check_pixels', 'decode_image', 'visible_files', 'list_images', 'fit_square',
-           'decode_images', 'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits', 'parse_source',
-           'load_data', 'plot_class_counts', 'show_image', 'plot_examples', 'channel_statistics',
+           'stratified_split', 'SaveError', 'save_atomically', 'make_folder', 'progress_bar', 'alone', 'download',
+           'printable', 'ImageError', 'to_rgb', 'check_pixels', 'decode_image', 'visible_files', 'list_images',
+           'fit_square', 'decode_images', 'select', 'load_folder', 'load_cifar10', 'load_mnist', 'read_digits',
+           'parse_source', 'load_data', 'plot_class_counts', 'show_image', 'plot_examples', 'channel_statistics',
            'plot_pixel_histogram', 'plot_class_means', 'save_figures', 'nearest_neighbours']
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
@@ -38,6 +38,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
+from filelock import FileLock
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -195,6 +196,13 @@ def progress_bar(
     watched = sys.stderr.isatty() or "ipykernel" in sys.modules
     return tqdm(iterable, disable=not watched or "TQDM_DISABLE" in os.environ, **kwargs)
 
+# %% ../nbs/00_data.ipynb #bb8711e5
+def alone(
+    path: Path,  # of the file that is being made or used
+) -> FileLock:   # for `with`
+    "Lets one process in at a time: a class that shares a folder must not write into one download all at once."
+    return FileLock(path.with_name(f".{path.name}.lock"))
+
 # %% ../nbs/00_data.ipynb #ef4d0524
 def download(
     url: str,    # http, https or file
@@ -207,17 +215,19 @@ def download(
         return path
     make_folder(path.parent)
     try:
-        _fetch(url, part)
+        with alone(path):
+            if check_integrity(path, md5):  # another process has brought it meanwhile
+                return path
+            _fetch(url, part)
+            if check_integrity(part, md5):
+                return part.replace(path)
+            part.unlink()
     except (OSError, http.client.HTTPException) as error:
         reason = str(getattr(error, "reason", error)).strip() or type(error).__name__
         raise DownloadError(
             f"could not download {url} ({reason}). Run the same command again to resume; or, without internet, use "
             "--data digits (ships with scikit-learn, no download) or --data FOLDER (your own images)") from error
-    if not check_integrity(part, md5):
-        part.unlink()
-        raise DataError(f"{url} arrived with a wrong checksum (it should be md5 {md5}) and was deleted: try again")
-    part.replace(path)
-    return path
+    raise DataError(f"{url} arrived with a wrong checksum (it should be md5 {md5}) and was deleted: try again")
 
 # %% ../nbs/00_data.ipynb #20bea9d3
 def _fetch(url: str, part: Path) -> None:
@@ -578,16 +588,17 @@ def load_cifar10(
 # %% ../nbs/00_data.ipynb #969bbbbb
 def _unpack(archive: Path, folder: Path) -> None:
     "Extract the archive's folder; half an extraction never gets the folder's name. Raises `SaveError`."
-    for leftover in archive.parent.glob(f".{folder.name}.*"):  # of a process that was killed here
-        shutil.rmtree(leftover, ignore_errors=True)
     try:
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=archive.parent) as temporary:
-            with tarfile.open(archive) as tar:
-                tar.extractall(temporary, filter="data")
-            os.replace(Path(temporary) / folder.name, folder)
+        with alone(archive):
+            if folder.is_dir():  # another process was faster
+                return
+            for leftover in archive.parent.glob(f".{folder.name}.*"):  # of a process that was killed here
+                shutil.rmtree(leftover, ignore_errors=True)
+            with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=archive.parent) as temporary:
+                with tarfile.open(archive) as tar:
+                    tar.extractall(temporary, filter="data")
+                os.replace(Path(temporary) / folder.name, folder)
     except OSError as error:
-        if folder.is_dir():  # another process was faster
-            return
         raise SaveError(f"cannot unpack {archive} ({error.strerror or error}): free some space, or choose another "
                         "folder with --root") from error
 

@@ -23,6 +23,7 @@ import tarfile
 import termios
 import textwrap
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -231,7 +232,8 @@ def mnist_server(mnist, monkeypatch):
 
 
 def names_in(folder: Path) -> list[str]:
-    return sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+    "But for the locks, which stay."
+    return sorted(path.name for path in folder.iterdir() if path.suffix != ".lock") if folder.exists() else []
 
 
 def same(splits, official: Official) -> bool:
@@ -259,6 +261,20 @@ def test_download(server, cifar10, root):
 
     again = load_data("cifar10", root)
     assert again.fingerprint() == splits.fingerprint() and len(server.log) == 1, "it was downloaded twice"
+
+
+def test_many_at_once(server, cifar10, root):
+    "A class that shares a folder: one downloads and unpacks, the others wait for it."
+    together = threading.Barrier(4)
+
+    def load():
+        together.wait()
+        return load_data("cifar10", root)
+
+    with ThreadPoolExecutor(4) as pool:
+        found = [pool.submit(load) for _ in range(4)]
+    assert all(same(splits.result(), cifar10) for splits in found)
+    assert len(server.log) == 1 and names_in(root) == [FOLDER, ARCHIVE]
 
 
 def test_images_keep_the_order_of_the_archive(server, cifar10, root):
