@@ -118,7 +118,7 @@ def train(
     batch_size: Annotated[Optional[int], typer.Option(help="Images per step.")] = None,
     learning_rate: Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")] = None,
     seed: Annotated[Optional[int], typer.Option(
-        help="Of weights, order, augmentation and, but for --from, the validation draw.")] = None,
+        help="Of weights, order, augmentation and the validation draw (with --from on the same data, that stays).")] = None,
     out: Annotated[Optional[Path], typer.Option(help="The run's folder. (default: runs/DATA-RECIPE-TIME)")] = None,
     resume: Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")] = None,
     root: _Root = None,
@@ -179,7 +179,11 @@ def _planned(recipe: str | None, changes: dict, data: str | None, root: Path | N
         if "model" in changes and not (is_backbone(changes["model"]) and is_backbone(plan.model)):
             changes = {**changes, "model_arguments": {}}  # they were for another network
         plan = get_recipe(recipe or "fast", **changes)
-    return plan, _told(load_recipe_data(plan, data, root, **options)), begin
+    splits = load_recipe_data(plan, data, root, **options)
+    if begin is not None and (splits.source, splits.classes) == (begin.data["source"], tuple(begin.classes)):
+        if splits.fingerprint() != begin.data["fingerprint"]:
+            _say(_FLATTERED)  # the folder holds other images now
+    return plan, _told(splits), begin
 
 # %% ../nbs/cli.ipynb #8c567314
 def _continued(begin, recipe: str | None, changes: dict):
@@ -198,6 +202,10 @@ def _continued(begin, recipe: str | None, changes: dict):
         plan, model=begin.model, model_arguments=arguments, weights="", image_size=begin.model_arguments["image_size"],
         crop=begin.data["options"].get("crop", 1.0), **fewer, **changes)
 
+# %% ../nbs/cli.ipynb #d7303a40
+_FLATTERED = ("these data are split differently from those that the network was trained on: it may be validated (and, without "
+              "a test part of their own, tested) on images that it was trained on, which flatters it")
+
 # %% ../nbs/cli.ipynb #71cb05e8
 def _trained_on(checkpoint, otherwise: str) -> str:
     "The data that a checkpoint was trained on; or what option is needed, if it does not know."
@@ -213,15 +221,14 @@ def _same_draw(begin, data: str, options: dict) -> dict:
     from cifar_cnn.data import parse_source
 
     (name, chosen), (known, before) = parse_source(data), parse_source(begin.data["source"])
-    if name != known:
+    if name != known or not begin.data["source"]:
         return options
     if "valid_fraction" in options:
         raise typer.BadParameter("--valid-fraction cannot be changed with --from on the same data: the network would be "
                                  "validated on images that it was trained on")
     more = chosen == before or before and f"{chosen},".startswith(f"{before},")
     if not more and not (chosen and set(begin.classes).isdisjoint(chosen.split(","))):
-        _say(f"{data} is split differently from the network's own {begin.data['source']}: its validation images may be among "
-             "those that the network was trained on, and flatter it")
+        _say(_FLATTERED)
     return {**options, **{key: value for key, value in begin.data["options"].items() if key in ("valid_fraction", "seed")}}
 
 # %% ../nbs/cli.ipynb #1af50430
@@ -239,7 +246,7 @@ def _resumed(folder: Path, given: dict, root: Path | None):
     plan = Recipe.from_dict(checkpoint.recipe)
     if "epochs" in given:
         plan = dataclasses.replace(plan, epochs=given["epochs"])
-    return plan, _load(checkpoint.data["source"], root, **checkpoint.data["options"])
+    return plan, _load(_trained_on(checkpoint, "fit with resume=True, from Python"), root, **checkpoint.data["options"])
 
 # %% ../nbs/cli.ipynb #c3906bc9
 def _new_folder(splits, plan) -> Path:

@@ -28,7 +28,7 @@ import tempfile
 import urllib.error
 import urllib.request
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,7 +38,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import torch
 import torch.nn.functional as F
-from filelock import FileLock
+from filelock import FileLock, Timeout
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from PIL import Image, ImageOps, UnidentifiedImageError
@@ -197,11 +197,22 @@ def progress_bar(
     return tqdm(iterable, disable=not watched or "TQDM_DISABLE" in os.environ, **kwargs)
 
 # %% ../nbs/00_data.ipynb #bb8711e5
+@contextlib.contextmanager
 def alone(
     path: Path,  # of the file that is being made or used
-) -> FileLock:   # for `with`
-    "Lets one process in at a time: a class that shares a folder must not write into one download all at once."
-    return FileLock(path.with_name(f".{path.name}.lock"))
+) -> Iterator[None]:
+    "Lets one process in at a time: those that share a folder must not write into one download all at once."
+    lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)  # of all accounts that share the folder
+    with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks: as if one were alone
+        try:
+            lock.acquire(blocking=False)
+        except Timeout:
+            print(f"waiting for another process to finish with {path.name}", file=sys.stderr)
+            lock.acquire()
+    try:
+        yield
+    finally:
+        lock.release()
 
 # %% ../nbs/00_data.ipynb #ef4d0524
 def download(
@@ -366,12 +377,11 @@ def decode_image(
         reason = str(error)
     except Image.DecompressionBombError:  # Pillow's own limit was reached first
         reason = f"it has more than {MAX_PIXELS / 1e6:.0f} million pixels: make it smaller"
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
-        reason = error.strerror.lower()
     except UnidentifiedImageError:
         reason = "it is empty or not an image of a known format (" + ", ".join(IMAGE_FORMATS) + ")"
     except Exception as error:  # decoders fail on hostile bytes in ways of their own (SyntaxError, struct.error)
-        reason = f"it is damaged ({str(error).strip() or type(error).__name__})"
+        system = getattr(error, "strerror", None)  # there is no such file, it may not be read, …
+        reason = system.lower() if system else f"it is damaged ({str(error).strip() or type(error).__name__})"
     raise ImageError(printable(f"cannot read {name}: {reason}"))
 
 # %% ../nbs/00_data.ipynb #dac32ce3
@@ -509,16 +519,22 @@ def _size_and_time(file: Path) -> tuple[int, int]:
     status = os.stat(file, follow_symlinks=file.exists())
     return status.st_size, status.st_mtime_ns
 
+# %% ../nbs/00_data.ipynb #75790e99
+def _is_class(train: Path) -> bool:
+    "Whether a folder called `train` holds images of trains: it has no folders, and no neighbour for validation or test."
+    split = any(path.is_dir() and path.name.startswith(("val", "test")) for path in train.parent.iterdir())
+    return not split and not any(path.is_dir() and not path.name.startswith(".") for path in train.iterdir())
+
 # %% ../nbs/00_data.ipynb #5be882c8
 def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
-    "Part → class → files. A folder without `train` is all training images. Every part must have the same classes."
+    "Part → class → files. A folder that is not split is all training images. Every part must have the same classes."
     if not folder.is_dir():
         raise DataNotFoundError(f"there is no folder {folder}: give one that has a sub-folder of images per class, or "
                                 "one of cifar10, mnist, digits")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(f"cannot read {folder}: permission denied: change its permissions")
     train = folder / "train"
-    if not (train.is_dir() and any(path.is_dir() for path in train.iterdir())):  # a class may be called so: trains
+    if not train.is_dir() or _is_class(train):
         return {"train": list_images(folder)}
     names = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
     found = {name: list_images(folder / name) for name in names if (folder / name).is_dir()}

@@ -312,18 +312,19 @@ def dimensions(
     for name, layer in model.named_modules():
         if not list(layer.children()) or list(layer.parameters(recurse=False)):
             hooks.append(layer.register_forward_hook(partial(_record, rows, made_by, name)))
-    device, was_training = next(model.parameters()).device, model.training
+    device, training = next(model.parameters()).device, [layer for layer in model.modules() if layer.training]
     try:
         with torch.no_grad():
             model.eval()(torch.zeros(1, *input_shape, device=device))
     finally:
-        model.train(was_training)
+        for layer in training:  # the others may be frozen
+            layer.training = True
         for hook in hooks:
             hook.remove()
     table = pd.DataFrame(rows)
-    if table.parameters.sum() < count_parameters(model):
-        raise ModelError(f"{type(getattr(model, 'network', model)).__name__} uses layers without calling them, as attention does: "
-                         "their part cannot be measured")
+    for name, layer in model.named_modules():
+        if list(layer.parameters(recurse=False)) and name not in set(table.name):
+            raise ModelError(f"the layer {name} is used without being called, as attention does: its work cannot be measured")
     return _with_receptive_fields(table, getattr(model, "side", input_shape[-1]))
 
 # %% ../nbs/02_model.ipynb #e8adf009

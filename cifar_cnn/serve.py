@@ -556,7 +556,7 @@ body { font: 1rem/1.5 system-ui, sans-serif; max-width: 40rem; margin: 0 auto; p
 #drop { display: block; border: 2px dashed var(--edge); border-radius: .5rem; padding: 1.5rem 1rem; text-align: center }
 #drop.over, #drop:focus-within { border-color: var(--bar); outline: 2px solid var(--bar) }
 input { font: inherit; max-width: 100% }
-[hidden] { display: none }
+[hidden] { display: none !important }
 #error { color: var(--bad); font-weight: bold }
 #preview { max-width: 100%; max-height: 14rem; display: block; margin: 1rem auto; border-radius: .5rem }
 table { width: 100%; border-collapse: collapse }

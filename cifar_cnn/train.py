@@ -603,7 +603,7 @@ class Run:
                                 "image_size": min(height, width), **recipe.model_arguments}
         torch.manual_seed(recipe.seed)
         self.model = build_model(recipe.model, **self.model_arguments)
-        if hasattr(self.model, "adapt"):  # on the CPU: the same filters on every machine
+        if hasattr(self.model, "adapt"):  # on the CPU: not every GPU can, and another's filters would differ
             self.model.adapt(_sample(splits.train.images, self.mean, self.std))
         self.model = self.model.to(device, memory_format=torch.channels_last)
         _check_scales(self)
@@ -989,7 +989,7 @@ def _epoch_line(run: Run, improved: bool) -> str:
     left = sum(work[len(table):]) * (table.seconds / work[:len(table)]).median()
     time_left = f"{left / 60:.0f} min" if left >= 90 else f"{left:.0f} s"
     at_most = "at most" if run.recipe.patience else "about"  # early stopping may end it sooner
-    outlook = f", {at_most} {time_left} left" if len(table) < run.epochs else ""
+    outlook = f", {at_most} {time_left} left" if not run.finished else ""
     return (f"epoch {row['epoch']:2}/{run.epochs}  train {row['train_loss']:.4f} {row['train_accuracy']:7.2%}  "
             f"valid {row['valid_loss']:.4f} {row['valid_accuracy']:7.2%} {'*' if improved else ' '}  "
             f"{row['seconds']:.1f} s{outlook}")

@@ -338,6 +338,7 @@ def test_page_of_the_server(server, page, files, answers):
     asked = len(requests)
     chooser.set_input_files(big)
     expect(page.get_by_role("alert")).to_have_text("big.png is larger than 10 MB: choose a smaller picture")
+    expect(page.locator("#preview")).to_be_hidden()
     assert not [url for url in requests[asked:] if url.startswith(server)], "it need not be sent to be refused"
     hand_over(page, "paste", files / "second.png")
     page_shows(page, files / "second.png", answers)
