@@ -639,6 +639,8 @@ def _check_scales(run: Run) -> None:
         try:
             with torch.no_grad():
                 run.model.eval()(_prepare(run.images[:1].to(run.device), run.mean, run.std, scale=scale))
+        except torch.OutOfMemoryError:
+            raise
         except RuntimeError as error:
             raise RecipeError(f"recipe {run.recipe.name} shrinks images (scales {run.recipe.scales}), which {run.recipe.model} "
                               "cannot take: choose the network fast_cnn, or a recipe without scales") from error
