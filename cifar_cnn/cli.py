@@ -226,8 +226,8 @@ def _same_draw(begin, data: str, options: dict) -> dict:
     if "valid_fraction" in options:
         raise typer.BadParameter("--valid-fraction cannot be changed with --from on the same data: the network would be "
                                  "validated on images that it was trained on")
-    more = chosen == before or before and f"{chosen},".startswith(f"{before},")
-    if not more and not (chosen and set(begin.classes).isdisjoint(chosen.split(","))):
+    classes_added = chosen == before or before and f"{chosen},".startswith(f"{before},")
+    if not classes_added and not (chosen and set(begin.classes).isdisjoint(chosen.split(","))):
         _say(_FLATTERED)
     return {**options, **{key: value for key, value in begin.data["options"].items() if key in ("valid_fraction", "seed")}}
 

@@ -12,6 +12,7 @@ __all__ = ['IMAGE_FORMATS', 'MAX_PIXELS', 'ImageSet', 'Splits', 'DataError', 'Da
 
 # %% ../nbs/00_data.ipynb #fd2af1c3
 import contextlib
+import errno
 import glob
 import gzip
 import hashlib
@@ -203,12 +204,15 @@ def alone(
 ) -> Iterator[None]:
     "Lets one process in at a time: those that share a folder must not write into one download all at once."
     lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)  # of all accounts that share the folder
-    with contextlib.suppress(OSError, NotImplementedError):  # a file system without locks: as if one were alone
-        try:
-            lock.acquire(blocking=False)
-        except Timeout:
-            print(f"waiting for another process to finish with {path.name}", file=sys.stderr)
-            lock.acquire()
+    try:
+        lock.acquire(blocking=False)
+    except Timeout:
+        print(f"waiting for another process to finish with {path.name}", file=sys.stderr)
+        lock.acquire()
+    except (OSError, NotImplementedError) as error:
+        if getattr(error, "errno", errno.ENOSYS) not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
+            raise
+        print(f"{path.parent} cannot be locked: let only one process at a time download to it", file=sys.stderr)
     try:
         yield
     finally:

@@ -322,8 +322,9 @@ def dimensions(
         for hook in hooks:
             hook.remove()
     table = pd.DataFrame(rows)
+    called = set(table.name)
     for name, layer in model.named_modules():
-        if list(layer.parameters(recurse=False)) and name not in set(table.name):
+        if list(layer.parameters(recurse=False)) and name not in called:
             raise ModelError(f"the layer {name} is used without being called, as attention does: its work cannot be measured")
     return _with_receptive_fields(table, getattr(model, "side", input_shape[-1]))
 

@@ -460,7 +460,7 @@ def test_reader_that_has_seen_enough(start, checkpoint, tmp_path):
     assert answer.err == ""
 
 
-def test_closed_outputs(tmp_path):
+def test_closed_outputs():
     "As services and some schedulers start programs."
     for closed in (">&-", "2>&-", ">&- 2>&-"):
         command = ["sh", "-c", f"'{PROGRAM}' --version {closed}"]

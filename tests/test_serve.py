@@ -497,7 +497,7 @@ def test_port_taken(server):
     fails_to_start("--port", server.port, words=("cannot listen on 127.0.0.1", server.port, "--port"))
 
 
-def test_options_that_would_not_do_what_they_say():
+def test_host_that_does_not_exist():
     fails_to_start("--host", "nowhere.invalid", words=("nowhere.invalid", "--host"))
     fails_to_start("--host", "", words=("--host",))
 
