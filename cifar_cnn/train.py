@@ -183,13 +183,18 @@ def parameter_groups(
     rates = {"head": lr, "body": lr * body_rate}
     return [{"params": parts[part], "lr": rates[part]} for part in parts if parts[part]]
 
+# %% ../nbs/03_train.ipynb #473bae50
+def _fused(model: nn.Module) -> bool:
+    "Whether PyTorch has fused optimisers for the model's device."
+    return next(model.parameters()).device.type in ("cpu", "cuda")
+
 # %% ../nbs/03_train.ipynb #47c8aaca
 def _adam(model: nn.Module, lr: float, body_rate: float, **settings) -> torch.optim.Optimizer:
-    return torch.optim.Adam(parameter_groups(model, lr, body_rate), **settings)
+    return torch.optim.Adam(parameter_groups(model, lr, body_rate), **{"fused": _fused(model), **settings})
 
 # %% ../nbs/03_train.ipynb #f5aade82
 def _sgd(model: nn.Module, lr: float, body_rate: float, **settings) -> torch.optim.Optimizer:
-    return torch.optim.SGD(parameter_groups(model, lr, body_rate), **settings)
+    return torch.optim.SGD(parameter_groups(model, lr, body_rate), **{"fused": _fused(model), **settings})
 
 # %% ../nbs/03_train.ipynb #9de6daff
 OPTIMIZERS = {"adam": _adam, "sgd": _sgd, "muon": Muon}  # name → what takes a model, lr, body_rate, weight_decay, …
