@@ -134,8 +134,9 @@ def train(
     as_json: _Json = False,
 ):
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."
-    from cifar_cnn.train import fit
+    from cifar_cnn.train import choose_device, fit
 
+    choose_device(device)  # a mistake shows before the data are read
     changes = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, model=model,
                      weights=weights, body_rate=body_rate)
     options = _given(valid_fraction=valid_fraction, image_size=image_size, crop=crop, skip_bad=skip_bad or None)
@@ -163,8 +164,8 @@ def train(
 # %% ../nbs/cli.ipynb #10ef2601
 def _planned(recipe: str | None, changes: dict, data: str | None, root: Path | None, options: dict, start: Path | None):
     "Recipe, data and beginning of a new run; mistakes in the recipe show before the data are read."
-    from cifar_cnn.model import is_backbone
-    from cifar_cnn.train import get_recipe, load_checkpoint, load_recipe_data
+    from cifar_cnn.model import find_model, is_backbone
+    from cifar_cnn.train import find_weights, get_recipe, load_checkpoint, load_recipe_data
 
     begin = None if start is None else load_checkpoint(start)
     if begin is not None:
@@ -179,6 +180,9 @@ def _planned(recipe: str | None, changes: dict, data: str | None, root: Path | N
         if "model" in changes and not (is_backbone(changes["model"]) and is_backbone(plan.model)):
             changes = {**changes, "model_arguments": {}}  # they were for another network
         plan = get_recipe(recipe or "fast", **changes)
+        find_model(plan.model)
+        if plan.weights:
+            find_weights(plan.model, plan.weights)
     splits = load_recipe_data(plan, data, root, **options)
     if begin is not None and (splits.source, splits.classes) == (begin.data["source"], tuple(begin.classes)):
         if splits.fingerprint() != begin.data["fingerprint"]:
@@ -286,10 +290,11 @@ def evaluate(
 ):
     "Measure a trained network: accuracy with its interval, and with --out everything else."
     from cifar_cnn.data import DataError, make_folder
-    from cifar_cnn.train import load_checkpoint
+    from cifar_cnn.train import choose_device, load_checkpoint
 
     if split not in ("test", "valid"):
         raise DataError(f"there is no split {split!r}: choose test or valid")
+    choose_device(device)
     loaded = load_checkpoint(checkpoint)
     options = {**loaded.data["options"], "image_size": loaded.model_arguments["image_size"]}
     options["skip_bad"] = skip_bad or options.get("skip_bad", False)

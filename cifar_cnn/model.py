@@ -4,10 +4,11 @@
 
 # %% auto #0
 __all__ = ['MODELS', 'conv_block', 'dense_block', 'ModelError', 'CifarCNN', 'count_parameters', 'whitening_filters', 'FastBlock',
-           'FastCNN', 'SimpleCNN', 'CompactCNN', 'MLP', 'Backbone', 'head_name', 'is_backbone', 'build_model',
-           'dimensions', 'training_multiply_adds', 'plot_dimensions']
+           'FastCNN', 'SimpleCNN', 'CompactCNN', 'MLP', 'Backbone', 'head_name', 'is_backbone', 'find_model',
+           'build_model', 'dimensions', 'training_multiply_adds', 'plot_dimensions']
 
 # %% ../nbs/02_model.ipynb #f2edc457
+from collections.abc import Callable
 from functools import partial
 
 import matplotlib.pyplot as plt
@@ -284,19 +285,26 @@ def is_backbone(name: str) -> bool:
     "Whether torchvision has a classification network of this name."
     return name in list_models(module=torchvision.models)
 
+# %% ../nbs/02_model.ipynb #f552d9d8
+def find_model(
+    name: str,                  # a key of `MODELS`, or torchvision's name of a classification network
+) -> Callable[..., nn.Module]:  # takes num_classes, in_channels, image_size and arguments of its own
+    "What builds the network of this name. Raises `ModelError` if there is none."
+    if name not in MODELS and not is_backbone(name):
+        raise ModelError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or a classification network "
+                         "of torchvision's, such as resnet18")
+    return MODELS.get(name) or partial(Backbone, name)
+
 # %% ../nbs/02_model.ipynb #3d3fc238
 def build_model(
-    name: str,             # a key of `MODELS`, or torchvision's name of a classification network
+    name: str,             # as for `find_model`
     num_classes: int = 10,
     in_channels: int = 3,  # 3 for colour, 1 for grey
     image_size: int = 32,  # height and width in pixels
     **arguments,           # what else the network takes, such as `widths`
 ) -> nn.Module:            # N×in_channels×image_size×image_size → N×num_classes logits
     "Build a network with fresh random weights. Raises `ModelError` for an unknown name or argument."
-    if name not in MODELS and not is_backbone(name):
-        raise ModelError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or a classification network "
-                         "of torchvision's, such as resnet18")
-    build = MODELS.get(name) or partial(Backbone, name)
+    build = find_model(name)
     try:
         return build(num_classes=num_classes, in_channels=in_channels, image_size=image_size, **arguments)
     except TypeError as error:

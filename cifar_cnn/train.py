@@ -10,7 +10,7 @@ __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'SMALL94', 'FAST95'
            'predict_features', 'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint',
            'Run', 'steps_per_epoch', 'share_done', 'current_scale', 'linear_schedule', 'train_step', 'end_epoch',
            'judge', 'run_state', 'restore_run', 'make_checkpoint', 'load_run', 'take_weights', 'freeze_body',
-           'torchvision_weights', 'fit', 'fit_familiarity']
+           'find_weights', 'torchvision_weights', 'fit', 'fit_familiarity']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -40,7 +40,7 @@ import torch.nn.functional as F
 from matplotlib.figure import Figure
 from scipy.optimize import minimize_scalar
 from torch import Tensor, nn
-from torchvision.models import get_model_weights
+from torchvision.models import WeightsEnum, get_model_weights
 
 from .augment import REPORT_AUGMENT, Augment, normalize, to_float
 from .data import DownloadError, Splits, channel_statistics, load_data, make_folder, progress_bar, save_atomically
@@ -951,18 +951,30 @@ def freeze_body(
     model.training = True  # itself, not its layers: a network of several looks takes one to learn
 
 # %% ../nbs/03_train.ipynb #d8e57bc8
-def torchvision_weights(
-    name: str,     # torchvision's name of the network
+def find_weights(
+    model: str,    # torchvision's name of the network
     weights: str,  # and of the weights: "DEFAULT", "IMAGENET1K_V1", …
+) -> WeightsEnum:  # torchvision's entry, which knows where they are
+    "Weights that torchvision offers, by name. Raises `RecipeError` if it has none of that name."
+    if not is_backbone(model):
+        raise RecipeError(f"weights is {weights!r}, but {model} is not a network of torchvision's: choose one, such as "
+                          "resnet18")
+    known = get_model_weights(model).__members__
+    if weights not in known:
+        raise RecipeError(f"torchvision has no weights {weights!r} for {model}: choose one of {', '.join(known)}")
+    return known[weights]
+
+# %% ../nbs/03_train.ipynb #1f8d294d
+def torchvision_weights(
+    model: str,          # as for `find_weights`
+    weights: str,
 ) -> dict[str, Tensor]:  # a state_dict
     "Weights that torchvision offers, downloaded once. Raises `RecipeError`, `DownloadError`."
-    known = get_model_weights(name).__members__
-    if weights not in known:
-        raise RecipeError(f"torchvision has no weights {weights!r} for {name}: choose one of {', '.join(known)}")
+    found = find_weights(model, weights)
     try:
-        return known[weights].get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
+        return found.get_state_dict(progress=sys.stderr.isatty(), check_hash=True)
     except (OSError, RuntimeError) as error:  # no connection; or a file with a wrong checksum
-        raise DownloadError(f"could not download torchvision's weights {weights} for {name} ({error}): try again; or, "
+        raise DownloadError(f"could not download torchvision's weights {weights} for {model} ({error}): try again; or, "
                             "without internet, begin with a checkpoint of your own (--from) or with none") from error
 
 # %% ../nbs/03_train.ipynb #bd1534ae
@@ -975,9 +987,6 @@ def _begin(run: Run, start: Checkpoint | None) -> None:
         run.mean, run.std = start.mean, start.std
         run.start = f"{start.model} trained on {start.data['source']} by {start.recipe['name']}; kept: {', '.join(kept)}"
     elif run.recipe.weights:
-        if not is_backbone(run.recipe.model):
-            raise RecipeError(f"weights is {run.recipe.weights!r}, but {run.recipe.model} is not a network of "
-                              "torchvision's: choose one, such as resnet18")
         given, fresh = torchvision_weights(run.recipe.model, run.recipe.weights), run.model.network.state_dict()
         head = head_name(run.model.network) + "."
         fits = {name: given.get(name) for name in fresh if not name.startswith(head)}
