@@ -157,7 +157,7 @@ def train(
             again += [f"--{option}", str(value)]
         if compile is not None:
             again.append("--compile" if compile else "--no-compile")
-        _say(f"stopped in epoch {len(run.history) + 1}; go on with: {shlex.join(again)}")
+        _say(f"go on with: {shlex.join(again)}")
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)
 

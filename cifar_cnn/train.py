@@ -114,7 +114,7 @@ class Recipe:
 # %% ../nbs/03_train.ipynb #03a8f76f
 def orthogonalize(
     matrix: Tensor,       # rows×columns
-    iterations: int = 3,  # each brings the singular values nearer to 1
+    iterations: int = 3,  # each makes small singular values 3.4 times as large, large ones 0.7 to 1.2
 ) -> Tensor:              # rows×columns; singular values between about 0.6 and 1.3 after five iterations
     "The matrix with its singular values pushed towards 1, by a quintic Newton–Schulz iteration."
     tall = matrix.shape[0] > matrix.shape[1]
@@ -1057,16 +1057,18 @@ def _finish(run: Run, out: Path | None) -> Run:
     run.interrupted = not run.finished
     if out:
         _save(run, out)
-    if run.finished:
-        run.model.load_state_dict(run.best_weights)
-        looks = getattr(run.model, "looks", 1)
-        if looks > 1:
-            judge(run)
-        print(f"kept: epoch {run.history.best['epoch']}, valid {run.accuracy:.2%}"
-              + (f" with {looks} looks at each image" if looks > 1 else ""))
-        fit_familiarity(run)
-        if out:
-            make_checkpoint(run).save(out / "best_model.pth")
+    if run.interrupted:
+        print(f"stopped in epoch {len(run.history) + 1}, after {run.step} of {steps_per_epoch(run)} batches")
+        return run
+    run.model.load_state_dict(run.best_weights)
+    looks = getattr(run.model, "looks", 1)
+    if looks > 1:
+        judge(run)
+    print(f"kept: epoch {run.history.best['epoch']}, valid {run.accuracy:.2%}"
+          + (f" with {looks} looks at each image" if looks > 1 else ""))
+    fit_familiarity(run)
+    if out:
+        make_checkpoint(run).save(out / "best_model.pth")
     return run
 
 # %% ../nbs/03_train.ipynb #6fcae9c1
