@@ -104,11 +104,12 @@ def move_pixels(
     mirrored: Tensor,  # N bool: whether to mirror left to right, before the shift
 ) -> Tensor:           # N×C×H×W, of the same dtype; what comes in at the border is the reflected image
     "Mirror and shift every image by whole pixels, without interpolation."
-    height, width = images.shape[2:]
-    rows = _reflected(torch.arange(height) - down[:, None], height)
-    columns = _reflected(torch.arange(width) - right[:, None], width)
+    (height, width), device = images.shape[2:], images.device
+    down, right, mirrored = (draws.to(device) for draws in (down, right, mirrored))  # the places are made where they are needed
+    rows = _reflected(torch.arange(height, device=device) - down[:, None], height)
+    columns = _reflected(torch.arange(width, device=device) - right[:, None], width)
     columns = torch.where(mirrored[:, None], width - 1 - columns, columns)
-    places = (rows[:, :, None] * width + columns[:, None, :]).view(len(images), 1, -1).to(images.device)
+    places = (rows[:, :, None] * width + columns[:, None, :]).view(len(images), 1, -1)
     return images.flatten(2).gather(2, places.expand(-1, images.shape[1], -1)).view_as(images)
 
 # %% ../nbs/01_augment.ipynb #769dd81e
@@ -125,9 +126,11 @@ def cut_out(
     side: int,       # of the square, pixels
 ) -> Tensor:         # N×C×H×W float
     "Paint a square of every image mid-grey (0.5)."
-    within = lambda length, start: (lambda place: (place >= 0) & (place < side))(torch.arange(length) - start[:, None])
+    def within(length, start):
+        place = torch.arange(length, device=images.device) - start.to(images.device)[:, None]
+        return (place >= 0) & (place < side)
     square = within(images.shape[2], top)[:, None, :, None] & within(images.shape[3], left)[:, None, None, :]
-    return images.masked_fill(square.to(images.device), 0.5)
+    return images.masked_fill(square, 0.5)
 
 # %% ../nbs/01_augment.ipynb #3c846ae9
 @dataclass(frozen=True)

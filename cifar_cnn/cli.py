@@ -129,34 +129,35 @@ def train(
     crop: _Crop = None,
     skip_bad: _SkipBad = False,
     device: _Device = None,
+    precision: Annotated[Optional[str], typer.Option(
+        help="bf16 or fp32, of convolutions and matrix products. (default: bf16 where the device multiplies it natively)")] = None,
     compile: Annotated[Optional[bool], typer.Option(
         "--compile/--no-compile", help="Compile the network first. (default: on a GPU only)")] = None,
     as_json: _Json = False,
 ):
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."
-    from cifar_cnn.train import choose_device, fit
+    from cifar_cnn.train import choose_device, choose_precision, fit
 
-    choose_device(device)  # a mistake shows before the data are read
+    choose_precision(choose_device(device), precision)  # a mistake shows before the data are read
     changes = _given(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed, model=model,
                      weights=weights, body_rate=body_rate)
     options = _given(valid_fraction=valid_fraction, image_size=image_size, crop=crop, skip_bad=skip_bad or None)
     if resume is not None:
-        given = {**_given(data=data, recipe=recipe, out=out, **{"from": start}), **changes, **options}
+        given = {**_given(data=data, recipe=recipe, out=out, precision=precision, **{"from": start}), **changes, **options}
         plan, splits, begin = *_resumed(resume, given, root), None
     else:
         plan, splits, begin = _planned(recipe, changes, data, root, options, start)
     out = resume or out or _new_folder(splits, plan)
     _say(f"{splits}\nrecipe {plan.name}; the run's folder is {out}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
-        run = fit(splits, plan, out, resume=resume is not None, start=begin, device=device, compiled=compile)
+        run = fit(splits, plan, out, resume=resume is not None, start=begin, device=device, precision=precision,
+                  compiled=compile)
     if begin is not None:
         _say(f"began with {run.start}")
     if run.interrupted:
         again = ["cifar-cnn", "train"]
         for option, value in _given(resume=out, root=root, device=device).items():
             again += [f"--{option}", str(value)]
-        if compile is not None:
-            again.append("--compile" if compile else "--no-compile")
         _say(f"go on with: {shlex.join(again)}")
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)

@@ -156,6 +156,8 @@ class Muon(torch.optim.Optimizer):
     def step(self) -> None:
         for group in self.param_groups:
             for parameter in group["params"]:
+                if parameter.grad is None:  # the network did not use it
+                    continue
                 state = self.state[parameter]
                 if not state:
                     state["momentum"] = torch.zeros_like(parameter)
@@ -364,8 +366,15 @@ def choose_device(
     return device
 
 # %% ../nbs/03_train.ipynb #16054dd3
-def choose_precision(device: torch.device) -> str:  # "bf16" or "fp32"
-    "bf16 where the device multiplies it natively, fp32 elsewhere."
+def choose_precision(
+    device: torch.device,
+    asked: str | None = None,  # "bf16" or "fp32"; None: bf16 where the device multiplies it natively
+) -> str:                      # "bf16" or "fp32"
+    "The number format of convolutions and matrix products. Raises `RunError` for an unknown one."
+    if asked not in (None, "bf16", "fp32"):
+        raise RunError(f"precision is {asked!r}: choose bf16 or fp32")
+    if asked:
+        return asked
     if device.type == "cuda":
         native = torch.cuda.is_bf16_supported(including_emulation=False)
     else:
@@ -373,22 +382,34 @@ def choose_precision(device: torch.device) -> str:  # "bf16" or "fp32"
         native = device.type == "cpu" and has_instructions
     return "bf16" if native else "fp32"
 
+# %% ../nbs/03_train.ipynb #b183132b
+def _can_compile(device: torch.device) -> bool:
+    "Whether PyTorch can compile the smallest of functions: a compiler may be there and lack headers."
+    try:
+        torch.compile(lambda x: x.cos() + 1)(torch.zeros(2, device=device))
+    except Exception:  # whatever a compiler makes it raise
+        return False
+    return True
+
 # %% ../nbs/03_train.ipynb #3d40a5a7
 def choose_compiled(
     device: torch.device,
     asked: bool | None = None,  # None: where it pays, which is on a GPU
-) -> bool:                      # never without a compiler; a warning says so
+) -> bool:                      # never without a compiler that works; a warning says so
     "Whether to compile the network."
-    wanted = device.type == "cuda" if asked is None else asked
+    if not (device.type == "cuda" if asked is None else asked):
+        return False
     if device.type == "cuda":  # Triton compiles for GPUs since Volta, and needs a C compiler itself
         compilers, missing = (os.environ.get("CC"), "gcc", "clang", "cc"), "C compiler, or no Triton for this GPU,"
         possible = importlib.util.find_spec("triton") and torch.cuda.get_device_capability(device) >= (7, 0)
     else:
         compilers, missing, possible = (os.environ.get("CXX"), "c++", "g++", "clang++", "cl"), "C++ compiler", True
     found = possible and any(shutil.which(name) for name in compilers if name)
-    if wanted and not found:
-        warnings.warn(f"there is no {missing} on this machine: the network is not compiled, only slower", stacklevel=3)
-    return bool(wanted and found)
+    reason = f"there is no {missing} on this machine" if not found else "PyTorch cannot compile on this machine"
+    if found and _can_compile(device):
+        return True
+    warnings.warn(f"{reason}: the network is not compiled, only slower", stacklevel=2)
+    return False
 
 # %% ../nbs/03_train.ipynb #8b638fae
 def describe_environment(device: torch.device, precision: str, compiled: bool = False) -> dict[str, str]:
@@ -409,16 +430,17 @@ def predict_logits(
     mean: tuple[float, ...],  # per channel, 0–1
     std: tuple[float, ...],   # per channel, 0–1
     precision: str = "fp32",  # or "bf16"
-    batch_size: int = 100,    # images at a time; more would leave the processor's cache
+    batch_size: int | None = None,  # images at a time; None: 100 on a CPU, for more would leave its cache, else 1,000
 ) -> Tensor:                  # N×classes float32, on the CPU
     "The network's output for every image, in evaluation mode, without gradients, on the model's device."
     device, training = next(model.parameters()).device, [layer for layer in model.modules() if layer.training]
+    batch_size = batch_size or (100 if device.type == "cpu" else 1000)
     model.eval()
     with torch.inference_mode(), _autocast(device, precision):
-        logits = [model(_prepare(chunk.to(device), mean, std)).float().cpu() for chunk in images.split(batch_size)]
+        logits = [model(_prepare(chunk.to(device), mean, std)).float() for chunk in images.split(batch_size)]
     for layer in training:
         layer.training = True
-    return torch.cat(logits)
+    return torch.cat(logits).cpu()
 
 # %% ../nbs/03_train.ipynb #5cf73b72
 def _prepare(images: Tensor, mean, std, augment: Callable[[Tensor], Tensor] | None = None, scale: float = 1) -> Tensor:
@@ -614,7 +636,8 @@ class Run:
         _check_scales(self)
         if recipe.body_rate == 0:
             freeze_body(self.model)
-        self.network = torch.compile(self.model) if compiled else self.model  # two views of the same weights
+        # Two views of the same weights. Each shape is compiled for itself, so that a resumed run computes the same.
+        self.network = torch.compile(self.model, dynamic=False) if compiled else self.model
         self.optimizer = _optimizer(recipe, self.model)
         self.schedule = torch.optim.lr_scheduler.ReduceLROnPlateau(
             self.optimizer, factor=recipe.factor, patience=recipe.plateau_patience)
@@ -644,7 +667,7 @@ def _check_scales(run: Run) -> None:
         try:
             with torch.no_grad():
                 run.model.eval()(_prepare(run.images[:1].to(run.device), run.mean, run.std, scale=scale))
-        except torch.OutOfMemoryError:
+        except (torch.OutOfMemoryError, NotImplementedError):  # it is not the network that cannot
             raise
         except RuntimeError as error:
             raise RecipeError(f"recipe {run.recipe.name} shrinks images (scales {run.recipe.scales}), which {run.recipe.model} "
@@ -890,10 +913,23 @@ def _remove_leftovers(folder: Path) -> None:
     for leftover in folder.glob("*.*.[0-9]*.tmp"):
         leftover.unlink()
 
+# %% ../nbs/03_train.ipynb #5b2b645b
+def _engine(device: torch.device, precision: str | None, compiled: bool | None, before: Checkpoint | None) -> tuple[str, bool]:
+    "Number format, and whether to compile: as asked, or as the run to resume has it, or as the device does best."
+    if before is not None:
+        began = before.environment["precision"]
+        if precision not in (None, began):
+            raise RunError(f"the run has precision {began}, not {precision}: resume it with its own")
+        if began == "bf16" != choose_precision(device):
+            warnings.warn("going on in bf16, as the run began; this machine can only imitate it, which is slow", stacklevel=3)
+        if compiled is None and before.environment["device"] == device.type:
+            compiled = before.environment.get("compiled") == "yes"
+        precision = began
+    return choose_precision(device, precision), choose_compiled(device, compiled)
+
 # %% ../nbs/03_train.ipynb #7a744c3e
-def _resume(run: Run, folder: Path) -> None:
-    "Load `last.pth` into the run. Raises `RunError` where recipe or data differ, warns where the machine does."
-    checkpoint = load_run(folder)
+def _resume(run: Run, folder: Path, checkpoint: Checkpoint) -> None:
+    "Load a run's state. Raises `RunError` where recipe or data differ, warns where the machine does."
     before, now = (dataclasses.asdict(recipe) for recipe in (Recipe.from_dict(checkpoint.recipe), run.recipe))
     fixed = run.recipe.schedule == "linear" or len(run.recipe.scales) > 1  # the number of epochs decides every step
     may_differ = set() if fixed else {"epochs", "steps"}                   # otherwise training on is allowed
@@ -904,7 +940,6 @@ def _resume(run: Run, folder: Path) -> None:
     if checkpoint.data["fingerprint"] != run.fingerprint:
         raise RunError(f"the run in {folder} was started with other images, or another split, of "
                        f"{checkpoint.data['source']}: resume it with the same data")
-    run.precision = run.environment["precision"] = checkpoint.environment["precision"]
     for name, value in run.environment.items():
         if value != checkpoint.environment.get(name):
             warnings.warn(f"resuming with another {name} ({checkpoint.environment.get(name)} before, {value} now): "
@@ -1018,20 +1053,22 @@ def fit(
     resume: bool = False,               # go on with the run in `out`, exactly
     start: Checkpoint | None = None,    # begin with these weights; a resumed run has begun already
     device: str | None = None,          # as for `choose_device`
-    compiled: bool | None = None,       # as for `choose_compiled`
+    precision: str | None = None,       # as for `choose_precision`; a resumed run keeps its own
+    compiled: bool | None = None,       # as for `choose_compiled`; a resumed run goes on as it began
     on_epoch: Callable[[History], None] | None = None,  # called after each epoch, such as `LiveCurves()`
     save_seconds: float = 30.0,         # `last.pth` is at most so old, in the middle of an epoch too
 ) -> Run:                               # its `model` has the best weights; or, if `interrupted`, the current ones
     "Train by a recipe. The first Ctrl-C stops after the current step and saves. Raises `RunError`, `SaveError`."
     device, out = choose_device(device), out and Path(out)
     with _own_random_state(device), _stop_request() as stop:
-        run = Run(splits, recipe, device, choose_precision(device), choose_compiled(device, compiled))
-        if out and resume:
-            _resume(run, out)
+        before = load_run(out) if out and resume else None
+        run = Run(splits, recipe, device, *_engine(device, precision, compiled, before))
+        if before is not None:
+            _resume(run, out, before)
         else:
             _begin(run, start)
-        if out and not resume:
-            _open_folder(out)
+            if out:
+                _open_folder(out)
         if out:
             _save(run, out)  # an unwritable folder shows before the work, not after it
             _remove_leftovers(out)

@@ -625,6 +625,7 @@ def test_root_that_is_a_file(run, tmp_path):
     ("--model", "resnet9000", ["resnet9000", "choose one of", "fast_cnn", "torchvision"]),
     ("--weights", "DEFAULT", ["weights", "fast_cnn", "resnet18"]),
     ("--device", "abacus", ["device", "choose", "cpu"]),
+    ("--precision", "fp8", ["precision", "bf16 or fp32"]),
 ])
 def test_setting_out_of_range(run, tmp_path, option, value, words):
     "Refused before the data are read: CIFAR-10 would have to be downloaded, which here says something else."
@@ -816,7 +817,8 @@ def test_resume_from_a_checkpoint_without_the_state_of_training(run, own_run):
 @pytest.mark.parametrize("option, value", [
     ("--data", "digits"), ("--recipe", "report"), ("--batch-size", "64"), ("--seed", "1"),
     ("--from", "elsewhere"), ("--model", "resnet18"), ("--body-rate", "0.5"), ("--crop", "0.5"),
-    ("--out", "elsewhere"), ("--valid-fraction", "0.5"), ("--image-size", "16"), ("--skip-bad", None)])
+    ("--out", "elsewhere"), ("--valid-fraction", "0.5"), ("--image-size", "16"), ("--precision", "fp32"),
+    ("--skip-bad", None)])
 def test_resume_with_a_setting_that_the_run_has_already(run, own_run, option, value):
     "None may be ignored in silence."
     before = checkpoints_of(own_run)

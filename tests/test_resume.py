@@ -36,7 +36,7 @@ from kill_and_resume import (
 )
 
 from cifar_cnn.data import load_data
-from cifar_cnn.train import RECIPES, RunError, fit, get_recipe, load_checkpoint
+from cifar_cnn.train import RECIPES, RunError, choose_compiled, fit, get_recipe, load_checkpoint
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor fork")
 
@@ -224,3 +224,18 @@ def test_resuming_with_another_number_of_threads_warns(tmp_path):
     assert sum("resuming" in str(warning.message) for warning in warned) == 1, "the rest is as it was"
     assert run.finished
     assert load_checkpoint(tmp_path / "run" / "last.pth").environment["threads"] == "2"
+
+
+def test_compiled_run(tmp_path):
+    "It is compiled again, without being asked, and computes the same."
+    if not choose_compiled(torch.device("cpu"), asked=True):
+        pytest.skip("PyTorch cannot compile on this machine")
+    digits, recipe = load_data("digits"), get_recipe("mnist", epochs=2)
+    whole = fit(digits, recipe, device="cpu", compiled=True)
+    stopped = fit(digits, recipe, tmp_path / "run", device="cpu", compiled=True,
+                  on_epoch=lambda history: signal.raise_signal(signal.SIGINT))
+    torch.compiler.reset()
+    resumed = fit(digits, recipe, tmp_path / "run", resume=True, device="cpu")
+    assert stopped.interrupted and resumed.finished and resumed.environment["compiled"] == "yes"
+    for name, tensor in whole.model.state_dict().items():
+        assert tensor.equal(resumed.model.state_dict()[name]), name
