@@ -34,8 +34,18 @@ def machine() -> dict[str, str]:
     return describe_environment(device, choose_precision(device))
 
 
+def peak_memory() -> float:
+    "The most memory that this process has held, in GB; without its children's."
+    status = Path("/proc/self/status")
+    if status.exists():  # Linux's `ru_maxrss` is inherited from the process that started this one
+        line = next(line for line in status.read_text().splitlines() if line.startswith("VmHWM"))
+        return int(line.split()[1]) / 2**20
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most / (2**30 if sys.platform == "darwin" else 2**20)
+
+
 def _call(work: Callable, arguments: tuple, results) -> None:
-    results.put((work(*arguments), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss))
+    results.put((work(*arguments), peak_memory()))
 
 
 def in_fresh_process(work: Callable, *arguments) -> tuple:
@@ -50,9 +60,9 @@ def in_fresh_process(work: Callable, *arguments) -> tuple:
     signal.signal(signal.SIGTERM, before)
     if results.empty():
         sys.exit(f"{work.__name__} failed: see above")
-    result, kilobytes = results.get()
+    result_and_memory = results.get()
     process.join()
-    return result, kilobytes / 2**20
+    return result_and_memory
 
 
 def convolution_limit(repeats: int = 15) -> float:

@@ -7,7 +7,8 @@
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
 other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
-beside other work, whose accuracy counts and whose time does not. --device cuda keeps a record of its own.
+beside other work, whose accuracy counts and whose time does not. Of a resumed run they are those of its epochs,
+without what comes before and after. --device cuda and --precision fp32 keep records of their own.
 """
 
 import argparse
@@ -25,11 +26,11 @@ from cifar_cnn.model import count_parameters, dimensions
 from cifar_cnn.train import Recipe, fit, get_recipe, load_recipe_data, make_checkpoint
 
 
-def train(name: str, seed: int, out: Path | None, device: str) -> dict:
+def train(name: str, seed: int, out: Path | None, device: str, precision: str | None) -> dict:
     recipe = get_recipe(name, seed=seed)
     splits, start = load_recipe_data(recipe), time.perf_counter()
     resume = out is not None and (out / "last.pth").exists()
-    run = fit(splits, recipe, out, resume=resume, device=device)
+    run = fit(splits, recipe, out, resume=resume, device=device, precision=precision)
     seconds = time.perf_counter() - start
     if run.interrupted:
         raise SystemExit("interrupted: the same command goes on")
@@ -73,13 +74,13 @@ def plain(recipe: Recipe) -> dict:
     return json.loads(json.dumps(dataclasses.asdict(recipe)))
 
 
-def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: str) -> None:
-    key = name if device == "cpu" else f"{name}-{device}"
+def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: str, precision: str | None) -> None:
+    key = "-".join([name, *([] if device == "cpu" else [device]), *([precision] if precision else [])])
     recipe, before = get_recipe(name), read_record("recipes").get(key, {})
     runs = {run["seed"]: run for run in before["runs"]} if same_recipe(before, recipe) else {}
     for seed in seeds:
         out = folder and folder / f"{key}-{seed}"
-        run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device)
+        run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device, precision)
         runs[seed] = run if timed else {**run, "seconds": None}
         print(
             f"{key}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
@@ -109,10 +110,11 @@ def main():
     parser.add_argument("--runs", type=Path, help="keep the runs in this folder")
     parser.add_argument("--untimed", action="store_true", help="keep no seconds")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, …")
+    parser.add_argument("--precision", choices=("bf16", "fp32"), help="default: what the device does best")
     options = parser.parse_args()
     seeds = range(options.first, options.first + options.seeds)
     for name in options.recipes:
-        measure(name, seeds, options.runs, not options.untimed, options.device)
+        measure(name, seeds, options.runs, not options.untimed, options.device, options.precision)
 
 
 if __name__ == "__main__":
