@@ -7,8 +7,8 @@
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
 other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
-beside other work, whose accuracy counts and whose time does not. Of a resumed run they are those of its epochs,
-without what comes before and after. --device cuda and --precision fp32 keep records of their own.
+beside other work, whose accuracy counts and whose time does not. The seconds of a resumed run are the sum of its
+epochs', without what comes before and after. --device cuda and --precision fp32 keep records of their own.
 """
 
 import argparse

@@ -130,9 +130,9 @@ def train(
     skip_bad: _SkipBad = False,
     device: _Device = None,
     precision: Annotated[Optional[str], typer.Option(
-        help="bf16 or fp32, of convolutions and matrix products. (default: bf16 where the device multiplies it natively)")] = None,
+        help="Number format of convolutions and matrix products: bf16 or fp32. (default: bf16 where the device has it)")] = None,
     compile: Annotated[Optional[bool], typer.Option(
-        "--compile/--no-compile", help="Compile the network first. (default: on a GPU only)")] = None,
+        "--compile/--no-compile", help="Compile the network first. (default: on a GPU only; a resumed run as it began)")] = None,
     as_json: _Json = False,
 ):
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."

@@ -290,10 +290,12 @@ def find_model(
     name: str,                  # a key of `MODELS`, or torchvision's name of a classification network
 ) -> Callable[..., nn.Module]:  # takes num_classes, in_channels, image_size and arguments of its own
     "What builds the network of this name. Raises `ModelError` if there is none."
-    if name not in MODELS and not is_backbone(name):
-        raise ModelError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or a classification network "
-                         "of torchvision's, such as resnet18")
-    return MODELS.get(name) or partial(Backbone, name)
+    if name in MODELS:
+        return MODELS[name]
+    if is_backbone(name):
+        return partial(Backbone, name)
+    raise ModelError(f"there is no model {name!r}: choose one of {', '.join(MODELS)}, or a classification network "
+                     "of torchvision's, such as resnet18")
 
 # %% ../nbs/02_model.ipynb #3d3fc238
 def build_model(

@@ -114,7 +114,7 @@ class Recipe:
 # %% ../nbs/03_train.ipynb #03a8f76f
 def orthogonalize(
     matrix: Tensor,       # rows×columns
-    iterations: int = 3,  # each makes small singular values 3.4 times as large, large ones 0.7 to 1.2
+    iterations: int = 3,  # each multiplies small singular values by 3.4 and brings large ones to between 0.7 and 1.2
 ) -> Tensor:              # rows×columns; singular values between about 0.6 and 1.3 after five iterations
     "The matrix with its singular values pushed towards 1, by a quintic Newton–Schulz iteration."
     tall = matrix.shape[0] > matrix.shape[1]
@@ -187,7 +187,7 @@ def parameter_groups(
 
 # %% ../nbs/03_train.ipynb #473bae50
 def _fused(model: nn.Module) -> bool:
-    "Whether PyTorch has fused optimisers for the model's device."
+    "Whether to take PyTorch's fused optimisers: on the kinds of device where all its versions have them."
     return next(model.parameters()).device.type in ("cpu", "cuda")
 
 # %% ../nbs/03_train.ipynb #47c8aaca
@@ -383,13 +383,15 @@ def choose_precision(
     return "bf16" if native else "fp32"
 
 # %% ../nbs/03_train.ipynb #b183132b
-def _can_compile(device: torch.device) -> bool:
-    "Whether PyTorch can compile the smallest of functions: a compiler may be there and lack headers."
+def _compile_error(device: torch.device) -> str:  # "" if there is none
+    "What PyTorch says when it compiles the smallest of functions: a compiler may be there and lack headers."
     try:
         torch.compile(lambda x: x.cos() + 1)(torch.zeros(2, device=device))
-    except Exception:  # whatever a compiler makes it raise
-        return False
-    return True
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # whatever a compiler makes it raise
+        return (str(error).strip() or type(error).__name__).splitlines()[0]
+    return ""
 
 # %% ../nbs/03_train.ipynb #3d40a5a7
 def choose_compiled(
@@ -404,12 +406,12 @@ def choose_compiled(
         possible = importlib.util.find_spec("triton") and torch.cuda.get_device_capability(device) >= (7, 0)
     else:
         compilers, missing, possible = (os.environ.get("CXX"), "c++", "g++", "clang++", "cl"), "C++ compiler", True
-    found = possible and any(shutil.which(name) for name in compilers if name)
-    reason = f"there is no {missing} on this machine" if not found else "PyTorch cannot compile on this machine"
-    if found and _can_compile(device):
-        return True
-    warnings.warn(f"{reason}: the network is not compiled, only slower", stacklevel=2)
-    return False
+    found = bool(possible) and any(shutil.which(name) for name in compilers if name)
+    error = found and _compile_error(device)
+    reason = f"PyTorch cannot compile on this machine ({error})" if found else f"there is no {missing} on this machine"
+    if error or not found:
+        warnings.warn(f"{reason}: the network is not compiled, only slower", stacklevel=3)
+    return found and not error
 
 # %% ../nbs/03_train.ipynb #8b638fae
 def describe_environment(device: torch.device, precision: str, compiled: bool = False) -> dict[str, str]:
@@ -430,11 +432,10 @@ def predict_logits(
     mean: tuple[float, ...],  # per channel, 0–1
     std: tuple[float, ...],   # per channel, 0–1
     precision: str = "fp32",  # or "bf16"
-    batch_size: int | None = None,  # images at a time; None: 100 on a CPU, for more would leave its cache, else 1,000
+    batch_size: int = 100,    # images at a time; more would leave the processor's cache
 ) -> Tensor:                  # N×classes float32, on the CPU
     "The network's output for every image, in evaluation mode, without gradients, on the model's device."
     device, training = next(model.parameters()).device, [layer for layer in model.modules() if layer.training]
-    batch_size = batch_size or (100 if device.type == "cpu" else 1000)
     model.eval()
     with torch.inference_mode(), _autocast(device, precision):
         logits = [model(_prepare(chunk.to(device), mean, std)).float() for chunk in images.split(batch_size)]
@@ -696,7 +697,7 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         optimizer = OPTIMIZERS[recipe.optimizer](
             model, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, body_rate=recipe.body_rate,
             **recipe.optimizer_arguments)
-    except TypeError as error:
+    except (TypeError, RuntimeError) as error:
         raise RecipeError(f"optimizer {recipe.optimizer!r} does not take these arguments: {error}") from error
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -830,7 +831,7 @@ def restore_run(run: Run, checkpoint: Checkpoint) -> None:
     "Put the run back to where it was when the checkpoint was written."
     state = checkpoint.training
     run.model.load_state_dict(checkpoint.weights)
-    run.optimizer.load_state_dict(state["optimizer"])
+    run.optimizer.load_state_dict(state["optimizer"])  # and its settings: one that began unfused stays so
     run.schedule.load_state_dict(state["schedule"])
     run.stopping, run.history = EarlyStopping(**state["stopping"]), History(checkpoint.history)
     run.mean, run.std, run.start = checkpoint.mean, checkpoint.std, checkpoint.data.get("start", "")
@@ -914,18 +915,18 @@ def _remove_leftovers(folder: Path) -> None:
         leftover.unlink()
 
 # %% ../nbs/03_train.ipynb #5b2b645b
-def _engine(device: torch.device, precision: str | None, compiled: bool | None, before: Checkpoint | None) -> tuple[str, bool]:
-    "Number format, and whether to compile: as asked, or as the run to resume has it, or as the device does best."
-    if before is not None:
-        began = before.environment["precision"]
-        if precision not in (None, began):
-            raise RunError(f"the run has precision {began}, not {precision}: resume it with its own")
-        if began == "bf16" != choose_precision(device):
-            warnings.warn("going on in bf16, as the run began; this machine can only imitate it, which is slow", stacklevel=3)
-        if compiled is None and before.environment["device"] == device.type:
-            compiled = before.environment.get("compiled") == "yes"
-        precision = began
-    return choose_precision(device, precision), choose_compiled(device, compiled)
+def _engine(
+    device: torch.device, precision: str | None, compiled: bool | None, before: Checkpoint | None
+) -> tuple[str | None, bool | None]:
+    "Number format, and whether to compile: as the run to resume has them, if there is one; else as asked."
+    if before is None:
+        return precision, compiled
+    began, same_kind = before.environment["precision"], before.environment["device"] == device.type
+    if precision not in (None, began):
+        raise RunError(f"the run has precision {began}, not {precision}: resume it with its own")
+    if compiled is None and same_kind:
+        compiled = before.environment.get("compiled") == "yes"
+    return began, compiled
 
 # %% ../nbs/03_train.ipynb #7a744c3e
 def _resume(run: Run, folder: Path, checkpoint: Checkpoint) -> None:
@@ -1054,7 +1055,7 @@ def fit(
     start: Checkpoint | None = None,    # begin with these weights; a resumed run has begun already
     device: str | None = None,          # as for `choose_device`
     precision: str | None = None,       # as for `choose_precision`; a resumed run keeps its own
-    compiled: bool | None = None,       # as for `choose_compiled`; a resumed run goes on as it began
+    compiled: bool | None = None,       # as for `choose_compiled`; None resumes as it began, on the same kind of device
     on_epoch: Callable[[History], None] | None = None,  # called after each epoch, such as `LiveCurves()`
     save_seconds: float = 30.0,         # `last.pth` is at most so old, in the middle of an epoch too
 ) -> Run:                               # its `model` has the best weights; or, if `interrupted`, the current ones
@@ -1062,7 +1063,8 @@ def fit(
     device, out = choose_device(device), out and Path(out)
     with _own_random_state(device), _stop_request() as stop:
         before = load_run(out) if out and resume else None
-        run = Run(splits, recipe, device, *_engine(device, precision, compiled, before))
+        precision, compiled = _engine(device, precision, compiled, before)
+        run = Run(splits, recipe, device, choose_precision(device, precision), choose_compiled(device, compiled))
         if before is not None:
             _resume(run, out, before)
         else:

@@ -628,7 +628,7 @@ def test_root_that_is_a_file(run, tmp_path):
     ("--precision", "fp8", ["precision", "bf16 or fp32"]),
 ])
 def test_setting_out_of_range(run, tmp_path, option, value, words):
-    "Refused before the data are read: CIFAR-10 would have to be downloaded, which here says something else."
+    "Refused before the data are read: they cannot be downloaded here, which would be another message."
     refused(run("train", option, value, "--out", "run"), value, *words)
     assert not (tmp_path / "run").exists() and not (tmp_path / "downloads").exists()
 

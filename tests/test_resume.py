@@ -230,7 +230,7 @@ def test_compiled_run(tmp_path):
     "It is compiled again, without being asked, and computes the same."
     if not choose_compiled(torch.device("cpu"), asked=True):
         pytest.skip("PyTorch cannot compile on this machine")
-    digits, recipe = load_data("digits"), get_recipe("mnist", epochs=2)
+    digits, recipe = load_data("digits"), get_recipe("simple", epochs=2)
     whole = fit(digits, recipe, device="cpu", compiled=True)
     stopped = fit(digits, recipe, tmp_path / "run", device="cpu", compiled=True,
                   on_epoch=lambda history: signal.raise_signal(signal.SIGINT))
