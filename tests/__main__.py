@@ -1,6 +1,7 @@
 """Every test that needs no download: the notebooks, then tests/test_*.py. Run as `python -m tests`."""
 
 import os
+import signal
 import subprocess
 import sys
 import sysconfig
@@ -17,6 +18,7 @@ STEPS = [  # heading, command, threads a process: two notebooks run side by side
 
 
 def main():
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it, and so would children
     failed = []
     with tempfile.TemporaryDirectory() as empty:
         # No test may lean on what this machine has downloaded before, or download anything now: it would pass
