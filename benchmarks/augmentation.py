@@ -52,7 +52,7 @@ def main():
     )
     parser.add_argument("--quick", action="store_true")
     quick = parser.parse_args().quick
-    rounds, name = (20, "augmentation_quick") if quick else (200, "augmentation")
+    rounds, stored = (20, "augmentation_quick") if quick else (200, "augmentation")
     batch = load_data("cifar10").train.images[:64]
     arrays = batch.permute(0, 2, 3, 1).contiguous().numpy()
     contenders = {
@@ -64,20 +64,20 @@ def main():
     every = torch.get_num_threads()
     for threads in (1, every):
         torch.set_num_threads(threads)
-        seconds = {contender: [] for contender in contenders}
+        seconds = {name: [] for name in contenders}
         for _ in range(rounds + 3):
-            for contender, (work, images) in contenders.items():
+            for name, (work, images) in contenders.items():
                 start = time.perf_counter()
                 work(images)
-                seconds[contender].append(time.perf_counter() - start)
-        speeds = {contender: len(batch) / statistics.median(values[3:]) for contender, values in seconds.items()}
+                seconds[name].append(time.perf_counter() - start)
+        speeds = {name: len(batch) / statistics.median(values[3:]) for name, values in seconds.items()}
         record["images_per_second"][f"{threads} threads"] = speeds
-        for contender, speed in speeds.items():
+        for name, speed in speeds.items():
             times = speed / speeds["report, PIL"]
-            print(f"{threads} threads  {contender:22} {speed:9,.0f} images/s  ×{times:.1f}")
-    write_record(name, record)
-    draw(record).savefig(RECORDS / f"{name}.png", dpi=150)
-    print(f"stored: benchmarks/records/{name}.json and .png")
+            print(f"{threads} threads  {name:22} {speed:9,.0f} images/s  ×{times:.1f}")
+    write_record(stored, record)
+    draw(record).savefig(RECORDS / f"{stored}.png", dpi=150)
+    print(f"stored: benchmarks/records/{stored}.json and .png")
 
 
 if __name__ == "__main__":
