@@ -99,40 +99,59 @@ def data(
     for name in splits.classes:
         print(f"  {name:{width}}  " + "  ".join(f"{part} {facts['images'][part][name]:>6,}" for part in parts))
 
+# %% ../nbs/cli.ipynb #4cb4c290
+_Data = Annotated[Optional[str], typer.Option(
+    help="cifar10, mnist, digits, cifar10:cat,dog, or an image folder. (default: the recipe's)")]
+_Recipe = Annotated[Optional[str], typer.Option(
+    help="How to train: fast, fast94, small94, fast95, report, simple, compact, mnist, cats_vs_dogs. "
+         "(default: fast, or the checkpoint's)")]
+_From = Annotated[Optional[Path], typer.Option(
+    "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")]
+_Model = Annotated[Optional[str], typer.Option(
+    help="Another network, also any of torchvision's, such as resnet18. (default: the recipe's)")]
+_Weights = Annotated[Optional[str], typer.Option(
+    help="Begin with torchvision's weights of this name, such as DEFAULT; downloaded once.")]
+_BodyRate = Annotated[Optional[float], typer.Option(
+    help="Learning rate of all layers but the last, relative to it; 0 freezes them. (default: the recipe's)")]
+_Epochs = Annotated[Optional[int], typer.Option(help="At most so many epochs; some recipes allow a change on --resume.")]
+_BatchSize = Annotated[Optional[int], typer.Option(help="Images per step.")]
+_LearningRate = Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")]
+_Seed = Annotated[Optional[int], typer.Option(
+    help="Of weights, order, augmentation and the validation draw (with --from on the same data, that stays).")]
+_Out = Annotated[Optional[Path], typer.Option(help="The run's folder. (default: runs/DATA-RECIPE-TIME)")]
+_Resume = Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")]
+_RunFraction = Annotated[Optional[float], typer.Option(
+    help="Share of the training images to validate on. (default: the recipe's)")]
+_RunSize = Annotated[Optional[int], typer.Option(
+    help="Image folders: bring images to so many pixels square. (default: the recipe's)")]
+_Precision = Annotated[Optional[str], typer.Option(
+    help="Number format of convolutions and matrix products: bf16 or fp32. (default: bf16 where the device has it)")]
+_Compile = Annotated[Optional[bool], typer.Option(
+    "--compile/--no-compile", help="Compile the network first. (default: on a GPU only; a resumed run as it began)")]
+
 # %% ../nbs/cli.ipynb #19251395
 @app.command()
 def train(
-    data: Annotated[Optional[str], typer.Option(
-        help="cifar10, mnist, digits, cifar10:cat,dog, or an image folder. (default: the recipe's)")] = None,
-    recipe: Annotated[Optional[str], typer.Option(help="How to train: fast, fast94, small94, fast95, report, simple, compact, "
-                                                  "mnist, cats_vs_dogs. (default: fast, or the checkpoint's)")] = None,
-    start: Annotated[Optional[Path], typer.Option(
-        "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")] = None,
-    model: Annotated[Optional[str], typer.Option(
-        help="Another network, also any of torchvision's, such as resnet18. (default: the recipe's)")] = None,
-    weights: Annotated[Optional[str], typer.Option(
-        help="Begin with torchvision's weights of this name, such as DEFAULT; downloaded once.")] = None,
-    body_rate: Annotated[Optional[float], typer.Option(
-        help="Learning rate of all layers but the last, relative to it; 0 freezes them. (default: the recipe's)")] = None,
-    epochs: Annotated[Optional[int], typer.Option(help="At most so many epochs; some recipes allow a change on --resume.")] = None,
-    batch_size: Annotated[Optional[int], typer.Option(help="Images per step.")] = None,
-    learning_rate: Annotated[Optional[float], typer.Option(help="Of the optimiser, at the start.")] = None,
-    seed: Annotated[Optional[int], typer.Option(
-        help="Of weights, order, augmentation and the validation draw (with --from on the same data, that stays).")] = None,
-    out: Annotated[Optional[Path], typer.Option(help="The run's folder. (default: runs/DATA-RECIPE-TIME)")] = None,
-    resume: Annotated[Optional[Path], typer.Option(help="Go on with the run in this folder.")] = None,
+    data: _Data = None,
+    recipe: _Recipe = None,
+    start: _From = None,
+    model: _Model = None,
+    weights: _Weights = None,
+    body_rate: _BodyRate = None,
+    epochs: _Epochs = None,
+    batch_size: _BatchSize = None,
+    learning_rate: _LearningRate = None,
+    seed: _Seed = None,
+    out: _Out = None,
+    resume: _Resume = None,
     root: _Root = None,
-    valid_fraction: Annotated[Optional[float], typer.Option(
-        help="Share of the training images to validate on. (default: the recipe's)")] = None,
-    image_size: Annotated[Optional[int], typer.Option(
-        help="Image folders: bring images to so many pixels square. (default: the recipe's)")] = None,
+    valid_fraction: _RunFraction = None,
+    image_size: _RunSize = None,
     crop: _Crop = None,
     skip_bad: _SkipBad = False,
     device: _Device = None,
-    precision: Annotated[Optional[str], typer.Option(
-        help="Number format of convolutions and matrix products: bf16 or fp32. (default: bf16 where the device has it)")] = None,
-    compile: Annotated[Optional[bool], typer.Option(
-        "--compile/--no-compile", help="Compile the network first. (default: on a GPU only; a resumed run as it began)")] = None,
+    precision: _Precision = None,
+    compile: _Compile = None,
     as_json: _Json = False,
 ):
     "Train a network, evaluate it, and leave a folder with checkpoint, history, figures and a one-page summary."
@@ -155,10 +174,9 @@ def train(
     if begin is not None:
         _say(f"began with {run.start}")
     if run.interrupted:
-        again = ["cifar-cnn", "train"]
-        for option, value in _given(resume=out, root=root, device=device).items():
-            again += [f"--{option}", str(value)]
-        _say(f"go on with: {shlex.join(again)}")
+        options = _given(resume=out, root=root, device=device)
+        again = [text for name, value in options.items() for text in (f"--{name}", str(value))]
+        _say(f"go on with: {shlex.join(['cifar-cnn', 'train', *again])}")
         raise typer.Exit(130)
     _report(out, splits.test, device, out, as_json)
 

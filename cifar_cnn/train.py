@@ -915,7 +915,7 @@ def _remove_leftovers(folder: Path) -> None:
         leftover.unlink()
 
 # %% ../nbs/03_train.ipynb #5b2b645b
-def _engine(
+def _precision_and_compiled(
     device: torch.device, precision: str | None, compiled: bool | None, before: Checkpoint | None
 ) -> tuple[str | None, bool | None]:
     "Number format, and whether to compile: as the run to resume has them, if there is one; else as asked."
@@ -1063,7 +1063,7 @@ def fit(
     device, out = choose_device(device), out and Path(out)
     with _own_random_state(device), _stop_request() as stop:
         before = load_run(out) if out and resume else None
-        precision, compiled = _engine(device, precision, compiled, before)
+        precision, compiled = _precision_and_compiled(device, precision, compiled, before)
         run = Run(splits, recipe, device, choose_precision(device, precision), choose_compiled(device, compiled))
         if before is not None:
             _resume(run, out, before)
