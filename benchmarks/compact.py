@@ -31,7 +31,7 @@ def measure(name: str) -> dict:
     torch.set_num_threads(1)
     recipe = get_recipe("compact", **VARIANTS[name])
     splits = load_recipe_data(recipe)
-    run = fit(splits, recipe)
+    run = fit(splits, recipe, device="cpu")
     best = run.history.best
     parameters = count_parameters(run.model)
     test = evaluate(make_checkpoint(run), splits.test).accuracy
@@ -46,6 +46,7 @@ def main():
         for row in pool.map(measure, VARIANTS):
             print(row, flush=True)
             rows.append(row)
+    torch.set_num_threads(1)  # as each run had
     write_record("compact", {"machine": machine(), "runs": rows})
 
 

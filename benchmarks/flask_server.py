@@ -1,6 +1,6 @@
 """The reports' own server: Flask's development server, Pillow, PyTorch in fp32, one image a request.
 
-    python -m benchmarks.flask_server PORT [CHECKPOINT]
+    python -m benchmarks.flask_server PORT CHECKPOINT
 """
 
 import logging
@@ -13,7 +13,7 @@ from torchvision import transforms as T
 
 from cifar_cnn.train import load_checkpoint
 
-checkpoint = load_checkpoint(sys.argv[2] if len(sys.argv) > 2 else None)
+checkpoint = load_checkpoint(sys.argv[2])
 model = checkpoint.build_model()
 size = checkpoint.model_arguments["image_size"]
 transform = T.Compose([T.Resize((size, size)), T.ToTensor(), T.Normalize(checkpoint.mean, checkpoint.std)])

@@ -6,7 +6,6 @@ Every image of tests/hostile.py, those that are cut off included, is read and cl
 makes the larger ones, which needs more memory than reading them. Stores records/hostile.json.
 """
 
-import resource
 import subprocess
 import sys
 import tempfile
@@ -14,7 +13,7 @@ import time
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.measure import in_fresh_process, machine, write_record
+from benchmarks.measure import in_fresh_process, machine, peak_memory, write_record
 from cifar_cnn.data import ImageError
 from cifar_cnn.predict import Predictor
 from tests import hostile
@@ -23,7 +22,7 @@ from tests import hostile
 def measure(folder: Path) -> dict:
     predictor, times, refused = Predictor(), {}, 0
     predictor.predict(hostile.picture())
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_memory()
     cut_off = ((case.name, case.content) for case in hostile.truncated())
     for name, image in chain(((path.name, path) for path in folder.iterdir()), cut_off):
         start = time.perf_counter()

@@ -143,7 +143,7 @@ def main() -> None:
         path = Path(folder) / "best_model.pth"
         first.save(path)
         command = [PROGRAM, "serve", "--checkpoint", path, "--reload-model", "1", "--port"]
-        with running(command, []) as url:
+        with running(lambda port: [*command, port]) as url:
             counts, samples = asyncio.run(load(url, path, [first, other(first)], arguments.minutes))
     record = {"machine": machine(), "minutes": arguments.minutes, "connections": CONNECTIONS,
               "requests": sum(counts.kinds.values()), "kinds": dict(sorted(counts.kinds.items())),

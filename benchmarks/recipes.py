@@ -81,7 +81,8 @@ def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: s
     for seed in seeds:
         out = folder and folder / f"{key}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device, precision)
-        runs[seed] = run if timed else {**run, "seconds": None}
+        measured = runs.get(seed, {}).get("seconds")  # on an earlier day, perhaps
+        runs[seed] = run if timed else {**run, "seconds": measured}
         print(
             f"{key}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
             f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",

@@ -2,7 +2,8 @@
 
     python -m benchmarks.runtimes [--quick] [--checkpoint FILE]
 
-One process, one thread, real test images, batches of 1, 8 and 64. Writes benchmarks/records/runtimes.json.
+One process, one thread, real test images, batches of 1, 8 and 64. Writes benchmarks/records/runtimes.json
+(--quick: runtimes_quick.json).
 """
 
 import argparse
@@ -24,7 +25,7 @@ BATCHES = (1, 8, 64)
 REPORT = RECORDS / "report.pth"
 
 
-def runtimes(checkpoint: str | None) -> dict[str, Callable[[Tensor], Tensor]]:
+def runtimes(checkpoint: str) -> dict[str, Callable[[Tensor], Tensor]]:
     "Functions from images, N×C×H×W uint8, to probabilities, N×classes; the first is the reference."
     loaded = load_checkpoint(checkpoint)
 
@@ -77,9 +78,9 @@ def main() -> None:
                          "labels_changed": changed})
             print(f"{name:30} batches of {batch:2}: {speed:7.0f} images/s, largest difference {difference:.1e}, "
                   f"{changed} of {len(compared):,} labels changed", flush=True)
-    write_record("runtimes", {"machine": machine(), "quick": arguments.quick,
-                              "checkpoint": Path(arguments.checkpoint).name,
-                              "images": len(compared), "runtimes": rows})
+    write_record("runtimes_quick" if arguments.quick else "runtimes", {
+        "machine": machine(), "quick": arguments.quick, "checkpoint": Path(arguments.checkpoint).name,
+        "images": len(compared), "runtimes": rows})
 
 
 if __name__ == "__main__":

@@ -3,7 +3,8 @@
     python -m benchmarks.serve [--quick] [--checkpoint FILE]
 
 Needs wrk (apt-get install wrk). 100 test images as PNG files, 1, 8 and 64 connections, one server after the other.
-Before the load, every answer is compared with the predictor's. Writes benchmarks/records/serve.json.
+Before the load, every answer is compared with the predictor's. Writes benchmarks/records/serve.json (--quick:
+serve_quick.json).
 """
 
 import argparse
@@ -16,7 +17,7 @@ import sys
 import sysconfig
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import httpx
@@ -36,19 +37,20 @@ def free_port() -> int:
         return listener.getsockname()[1]
 
 
-def commands(checkpoint: str | None) -> dict[str, list]:
-    "How to start each server, less its port."
-    ours = [PROGRAM, "serve", *(["--checkpoint", checkpoint] if checkpoint else []), "--port"]
-    return {"reports": [sys.executable, "-m", "benchmarks.flask_server"], "ours": ours}
+def commands(checkpoint: str) -> dict[str, Callable[[int], list]]:
+    "How to start each server on a port."
+    return {"reports": lambda port: [sys.executable, "-m", "benchmarks.flask_server", port, checkpoint],
+            "ours": lambda port: [PROGRAM, "serve", "--checkpoint", checkpoint, "--port", port]}
 
 
 @contextlib.contextmanager
-def running(command: list, more: list) -> Iterator[str]:
+def running(command: Callable[[int], list]) -> Iterator[str]:
     "Start a server, wait until it answers, and stop it in the end."
     port = free_port()
+    words = list(map(str, command(port)))
     # As users start them: with as many threads as the machine offers.
     environment = {name: value for name, value in os.environ.items() if not name.endswith("_NUM_THREADS")}
-    process = subprocess.Popen([*map(str, command), str(port), *more], env=environment)
+    process = subprocess.Popen(words, env=environment)
     try:
         url = f"http://127.0.0.1:{port}"
         for _ in range(1200):
@@ -56,7 +58,7 @@ def running(command: list, more: list) -> Iterator[str]:
                 httpx.get(f"{url}/health", timeout=60)
                 break
             if process.poll() is not None:
-                sys.exit(f"{command} did not start: see above")
+                sys.exit(f"{' '.join(words)} did not start: see above")
             time.sleep(0.1)
         yield url
     finally:
@@ -101,8 +103,7 @@ def main() -> None:
             Image.fromarray(image.permute(1, 2, 0).numpy()).save(path)
         predictor = Predictor(arguments.checkpoint)
         for server, command in commands(arguments.checkpoint).items():
-            more = [arguments.checkpoint] if server == "reports" and arguments.checkpoint else []
-            with running(command, more) as url:
+            with running(command) as url:
                 differences[server] = check_answers(url, files, predictor)
                 for connections in CONNECTIONS:
                     load(url, files, connections, 1)  # warm-up
@@ -111,9 +112,9 @@ def main() -> None:
                     print(f"{server:8} {connections:3} connections: "
                           f"{result['requests_per_second']:6.0f} requests/s, "
                           f"p50 {result['p50_ms']:.1f} ms, p99 {result['p99_ms']:.1f} ms", flush=True)
-    write_record("serve", {"machine": machine(), "quick": arguments.quick, "seconds": seconds,
-                           "checkpoint": Path(arguments.checkpoint).name,
-                           "largest_difference": differences, "results": results})
+    write_record("serve_quick" if arguments.quick else "serve", {
+        "machine": machine(), "quick": arguments.quick, "seconds": seconds,
+        "checkpoint": Path(arguments.checkpoint).name, "largest_difference": differences, "results": results})
 
 
 if __name__ == "__main__":

@@ -10,12 +10,12 @@ The package's network is stored in half precision: half the bytes. It says how m
 
 import argparse
 import dataclasses
-import json
 import sys
 from pathlib import Path
 
 import torch
 
+from benchmarks.measure import RECORDS, write_record
 from cifar_cnn.data import load_data
 from cifar_cnn.evaluate import evaluate, summarize
 from cifar_cnn.train import (
@@ -30,8 +30,7 @@ from cifar_cnn.train import (
     make_checkpoint,
 )
 
-ROOT = Path(__file__).resolve().parent.parent
-RECORDS, PACKAGED = ROOT / "benchmarks" / "records", ROOT / "cifar_cnn" / "pretrained" / "cifar10.pth"
+PACKAGED = RECORDS.parent.parent / "cifar_cnn" / "pretrained" / "cifar10.pth"
 
 
 def with_looks(checkpoint: Checkpoint, looks: int) -> Checkpoint:
@@ -69,7 +68,7 @@ def ship(run: Path, looks: int | None, package: bool) -> None:
     predictions, summary = evaluation.predictions, summarize(checkpoint, evaluation)
     record = {"recipe": checkpoint.recipe, "environment": checkpoint.environment, "test": summary,
               "history": checkpoint.history, "predictions": "".join(map(str, predictions.tolist()))}
-    (RECORDS / f"{name}.json").write_text(json.dumps(record, indent=1) + "\n")
+    write_record(name, record)
     print(f"{name}: {summary['test_accuracy']:.2%} of the test images, calibration error "
           f"{summary['calibration_error']:.2%}, temperature {checkpoint.temperature:.3f}")
     if not package:

@@ -1,6 +1,6 @@
 """The report's training loop as anyone would write it, and ours, in turn, on the same images in the same run.
 
-    python -m benchmarks.training            more steps of each, three times (about 6 minutes on two cores)
+    python -m benchmarks.training            more steps of each, three times (about 9 minutes on two cores)
     python -m benchmarks.training --quick    some steps of each (under 3 minutes); leaves the stored record alone
 
 Prints images per second, seconds per epoch, the fraction of what the machine's convolutions can do, peak memory

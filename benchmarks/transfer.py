@@ -34,7 +34,7 @@ def first(splits: Splits, count: int, seed: int) -> Splits:
 def accuracy(splits: Splits, way: str, seed: int, body: Checkpoint) -> dict:
     recipe = get_recipe("fast", seed=seed, body_rate=WAYS[way])
     start = time.perf_counter()
-    run = fit(splits, recipe, start=None if way == "from scratch" else body)
+    run = fit(splits, recipe, device="cpu", start=None if way == "from scratch" else body)
     seconds = time.perf_counter() - start
     return {"images": len(splits.train), "way": way, "seed": seed, "seconds": seconds,
             "valid_accuracy": run.accuracy,
@@ -47,7 +47,7 @@ def main():
     )
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    body = make_checkpoint(fit(load_data(OTHERS), get_recipe("fast", epochs=6)))
+    body = make_checkpoint(fit(load_data(OTHERS), get_recipe("fast", epochs=6), device="cpu"))
     print(f"body: {body.accuracy:.2%} validation on the eight classes")
     pets, rows = partial(load_data, "cifar10:cat,dog", valid_fraction=0.02), []
     for seed in range(options.seeds):

@@ -108,10 +108,14 @@ def test_the_images_commands_in_their_order(tmp_path, environment):
     api = json.loads(found["api"]["ENTRYPOINT"]) + json.loads(found["api"]["CMD"])
     api = [word.replace("/app", str(tmp_path)).replace("5000", port) for word in api]
     server = subprocess.Popen(api, env=environment, cwd=tmp_path)
-    health = json.loads(found["api"]["HEALTHCHECK"].partition("CMD ")[2].replace("5000", port))
-    end = time.monotonic() + 120
-    while subprocess.run([shutil.which(health[0]), *health[1:]], capture_output=True).returncode != 0:
-        assert server.poll() is None and time.monotonic() < end
-        time.sleep(0.2)
-    server.send_signal(signal.SIGTERM)
-    assert server.wait(60) == 0
+    try:
+        health = json.loads(found["api"]["HEALTHCHECK"].partition("CMD ")[2].replace("5000", port))
+        health[0] = shutil.which(health[0], path=environment["PATH"])
+        end = time.monotonic() + 120
+        while subprocess.run(health, capture_output=True).returncode != 0:
+            assert server.poll() is None and time.monotonic() < end
+            time.sleep(0.2)
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(60) == 0
+    finally:
+        server.kill()

@@ -16,6 +16,7 @@ from cifar_cnn.data import ImageError
 from cifar_cnn.predict import Predictor, PredictorWidget, read_image
 from tests import hostile
 
+ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cifar-cnn"
 pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # pytest forgets the package's own filter
 
@@ -32,7 +33,7 @@ def predictor():
 def folder(tmp_path_factory):
     "All files of the corpus that are not cut off, written by a process of its own."
     folder = tmp_path_factory.mktemp("hostile")
-    subprocess.run([sys.executable, "-m", "tests.hostile", folder], cwd=Path(__file__).parent.parent, check=True)
+    subprocess.run([sys.executable, "-m", "tests.hostile", folder], cwd=ROOT, check=True)
     return folder
 
 
@@ -87,13 +88,13 @@ def test_arrays_that_are_no_images(name, predictor):
 
 
 PREDICT_ALL = """
-import gc, os, resource, sys
+import gc, os
 from pathlib import Path
+from benchmarks.measure import peak_memory
 from cifar_cnn.data import ImageError
 from cifar_cnn.predict import Predictor
 
-unit = 2**20 if sys.platform == "darwin" else 2**10
-megabytes = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // unit
+megabytes = lambda: round(2**10 * peak_memory())
 predictor, answered = Predictor(), 0
 predictor.predict("good.png")
 before, open_files = megabytes(), len(os.listdir("/dev/fd"))
@@ -113,7 +114,7 @@ def test_memory_and_open_files(folder, tmp_path):
     (tmp_path / "hostile").symlink_to(folder)
     hostile.picture().save(tmp_path / "good.png")
     result = subprocess.run([sys.executable, "-W", "error::ResourceWarning", "-c", PREDICT_ALL], cwd=tmp_path,
-                            text=True, capture_output=True)
+                            env={**os.environ, "PYTHONPATH": str(ROOT)}, text=True, capture_output=True)
     assert result.returncode == 0 and result.stderr == "", result.stderr
     before, most, left_open, answered = map(int, result.stdout.split())
     assert most - before < MEMORY, f"{most} MB, {before} MB without images"

@@ -13,6 +13,7 @@ import multiprocessing.forkserver
 import os
 import re
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -25,7 +26,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from unittest import mock
 
-import hostile
 import httpx
 import numpy as np
 import pytest
@@ -38,6 +38,7 @@ from cifar_cnn.data import load_data
 from cifar_cnn.predict import Predictor, PredictorWidget, largest_difference
 from cifar_cnn.serve import Settings, create_app, http_server, listen, load
 from cifar_cnn.train import load_checkpoint
+from tests import hostile
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -52,6 +53,14 @@ def as_png(image: torch.Tensor) -> bytes:
     "An image of a data set, C×H×W uint8, as a file."
     Image.fromarray(image.permute(1, 2, 0).numpy()).save(file := io.BytesIO(), "PNG")
     return file.getvalue()
+
+
+def wait_until(condition, seconds: float = 60):
+    "Come back when it holds; fail if it does not in time."
+    end = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < end, f"not after {seconds:g} s"
+        time.sleep(0.02)
 
 
 def start_program(arguments: list, log) -> None:
@@ -171,7 +180,7 @@ def test_answer_is_the_predictors(server):
 @pytest.mark.cifar10
 def test_every_test_image_is_answered_as_the_predictor_does(server):
     "The 10,000 over HTTP, and every hundredth of them through the widget."
-    images = load_data("cifar10", os.environ["CIFAR_CNN_DATA"]).test.images
+    images = load_data("cifar10").test.images
     files = [as_png(image) for image in images]
     expected, told, widget = Predictor().classify(list(images)), [], PredictorWidget()
     for first in range(0, len(files), 64):
@@ -185,6 +194,7 @@ def test_every_test_image_is_answered_as_the_predictor_does(server):
         assert f"image.png: {answer.label}, {answer.confidence:.1%}" in widget.message.value
 
 
+@pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
 def test_curl_as_the_reports_use_it(server, tmp_path):
     (tmp_path / "cat.png").write_bytes(png())
     command = ["curl", "--silent", "-X", "POST", "-F", "image=@cat.png", f"{server.url}/predict"]
@@ -228,8 +238,7 @@ def test_queue_full(monkeypatch):
         monkeypatch.setattr(predictor, "classify", lambda images: go.wait(30) and original(images))
         with ThreadPoolExecutor(2) as threads:
             waiting = [threads.submit(client.post, "/predict", files={"image": png()}) for _ in range(2)]
-            while client.app.state.service.waiting < 2:
-                time.sleep(0.01)
+            wait_until(lambda: client.app.state.service.waiting == 2)
             answer = client.post("/predict", files={"image": png()})
             refused(answer, 503, "try again")
             assert answer.headers["retry-after"] == "1"
@@ -355,8 +364,7 @@ def started_with(**limits):
         thread = threading.Thread(target=server.run, args=([listener],))
         thread.start()
         try:
-            while not server.started:
-                time.sleep(0.02)
+            wait_until(lambda: server.started)
             yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         finally:
             server.should_exit = True
@@ -539,10 +547,8 @@ class Load:
 
     def wait_for(self, count: int):
         "Until so many more answers have come."
-        count, end = count + len(self.answers), time.monotonic() + 60
-        while len(self.answers) < count:
-            assert time.monotonic() < end, self.errors
-            time.sleep(0.01)
+        count += len(self.answers)
+        wait_until(lambda: len(self.answers) >= count)
 
     def stop(self):
         self.stopped = True
@@ -583,12 +589,10 @@ def test_new_model_under_load_drops_no_request(tmp_path):
         load = Load(server)
         load.wait_for(20)
         path.write_bytes(b"half a file")
-        while not any("damaged" in line for line in server.log):
-            time.sleep(0.05)
+        wait_until(lambda: any("damaged" in line for line in server.log))
         load.wait_for(20)
         second.save(path)
-        while httpx.get(f"{server.url}/model").json()["epoch"] != 1000:
-            time.sleep(0.05)
+        wait_until(lambda: httpx.get(f"{server.url}/model").json()["epoch"] == 1000)
         load.wait_for(20)
         load.stop()
         assert sum("damaged" in line for line in server.log) == 1
