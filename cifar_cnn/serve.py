@@ -6,8 +6,8 @@
 __all__ = ['UPLOAD_PATHS', 'KEY_PATHS', 'PATHS', 'load', 'count_pixels', 'decode', 'encode', 'ClassConfidence', 'Answer',
            'Failure', 'BatchAnswer', 'Batcher', 'Settings', 'busy', 'too_large', 'RateLimit', 'Metrics', 'Decoder',
            'file_state', 'Service', 'watch', 'Upload', 'check_request', 'failure', 'Door', 'predict', 'predict_batch',
-           'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid',
-           'HeaderTimeoutProtocol', 'create_app', 'ServeError', 'listen', 'http_server', 'serve']
+           'health', 'ready', 'metrics', 'model', 'html_page', 'page', 'describe', 'docs', 'invalid', 'LimitedProtocol',
+           'create_app', 'ServeError', 'listen', 'http_server', 'serve']
 
 # %% ../nbs/08_serve.ipynb #c861b0c4
 import asyncio
@@ -54,7 +54,7 @@ from .data import IMAGE_FORMATS, MAX_PIXELS, ImageError, check_pixels
 from .export import OnnxPredictor, compare
 from .model import count_parameters
 from .predict import DOUBT, Prediction, Predictor
-from .train import Checkpoint, CheckpointError
+from .train import Checkpoint, CheckpointError, RunError
 
 # %% ../nbs/08_serve.ipynb #d7768651
 _log = logging.getLogger("cifar_cnn.serve")
@@ -69,7 +69,7 @@ def load(
     shape = (4, len(predictor.checkpoint.mean), predictor.image_size, predictor.image_size)
     noise = torch.randint(0, 256, shape, dtype=torch.uint8, generator=torch.Generator().manual_seed(0))
     if not compare(Predictor(predictor.checkpoint), predictor, noise)["largest_difference"] <= 1e-4:
-        raise CheckpointError("its network gives other probabilities in ONNX Runtime than in PyTorch: train again, or "
+        raise CheckpointError("the checkpoint's network gives other probabilities in ONNX Runtime than in PyTorch: train again, or "
                               "use another checkpoint")
     return predictor
 
@@ -238,7 +238,7 @@ class Metrics:
         self.requests = prometheus_client.Counter(
             "cifar_cnn_requests", "Requests that were answered.", ["path", "status"], registry=registry)
         self.seconds = prometheus_client.Histogram(
-            "cifar_cnn_request_seconds", "From a request's first byte to the end of its answer.", ["path"],
+            "cifar_cnn_request_seconds", "From the end of a request's headers to the end of its answer.", ["path"],
             buckets=(.001, .002, .005, .01, .02, .05, .1, .2, .5, 1, 2, 5, 10), registry=registry)
         self.classes = prometheus_client.Counter(
             "cifar_cnn_predictions", "Images by the class that was predicted.", ["predicted"], registry=registry)
@@ -406,6 +406,8 @@ def check_request(
 ) -> None:
     "Raises `HTTPException` for a request whose body need not be read."
     settings, path = service.settings, scope["path"]
+    if path not in PATHS:  # the router would take "/model\n" for "/model"
+        raise HTTPException(404, "Not Found")
     if settings.api_key and path in KEY_PATHS:
         # Compared in constant time: how long it takes must not tell how much of a guess was right.
         given = headers.get("x-api-key", "").encode("latin-1")  # the bytes that were sent
@@ -731,21 +733,23 @@ def invalid(
     return HTTPException(422, f'the request has no file in the field {fields}: send one (curl -F "{fields}=@cat.jpg" …)')
 
 # %% ../nbs/08_serve.ipynb #3fbf504b
-class HeaderTimeoutProtocol(HttpToolsProtocol):
-    "HTTP as uvicorn speaks it, to clients that send the head of their request in time."
+class LimitedProtocol(HttpToolsProtocol):
+    "HTTP as uvicorn speaks it, to clients that send the head of their request in time, and no more than belongs to it."
 
     def __init__(
         self,
         *args,
         header_seconds: float,  # seconds
+        request_bytes: int,     # of the whole request; of its head, 64 kB
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self.header_seconds, self.timer = header_seconds, None
+        self.header_seconds, self.request_bytes, self.timer, self.received = header_seconds, request_bytes, None, 0
 
     def start_timer(self) -> None:
-        "Begin to count."
+        "Begin to count, seconds and bytes."
         self.stop_timer()
+        self.received = 0
         self.timer = self.loop.call_later(self.header_seconds, self.transport.close)
 
     def stop_timer(self) -> None:
@@ -755,7 +759,12 @@ class HeaderTimeoutProtocol(HttpToolsProtocol):
             self.timer = None
 
     def data_received(self, data: bytes) -> None:
+        timer = self.timer
         super().data_received(data)
+        if self.timer is timer:  # the same part of the same request goes on: headers, or body and what may follow it
+            self.received += len(data)
+            if self.received > (self.request_bytes if timer is None else 2**16):
+                self.transport.close()
         # An empty line after an answer ends uvicorn's wait for the next request, and does not begin one.
         if self.timer is None and (self.cycle is None or self.cycle.response_complete):
             self.start_timer()
@@ -817,7 +826,7 @@ def create_app(
     return app
 
 # %% ../nbs/08_serve.ipynb #5ec39764
-class ServeError(OSError):
+class ServeError(RunError):
     "The server cannot start; the message says why and what to do."
 
 # %% ../nbs/08_serve.ipynb #b27a38aa
@@ -837,8 +846,8 @@ def listen(
         if isinstance(error, (socket.gaierror, UnicodeError)) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
             raise ServeError(f"cannot listen on {host}: it is no address of this machine: choose another --host") from error
         reason = os.strerror(error.errno).lower() if getattr(error, "errno", None) else str(error)
-        raise ServeError(f"cannot listen on {host} port {port} ({reason}): stop the program that does, "
-                         "or choose another --port or --host") from error
+        stop = "stop the program that does, or " if getattr(error, "errno", None) == errno.EADDRINUSE else ""
+        raise ServeError(f"cannot listen on {host} port {port} ({reason}): {stop}choose another --port or --host") from error
 
 # %% ../nbs/08_serve.ipynb #be3ab857
 def http_server(
@@ -846,7 +855,8 @@ def http_server(
     settings: Settings = Settings(),
 ) -> uvicorn.Server:
     "The application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
-    http = functools.partial(HeaderTimeoutProtocol, header_seconds=settings.upload_seconds)
+    http = functools.partial(LimitedProtocol, header_seconds=settings.upload_seconds,
+                             request_bytes=2 * settings.upload_bytes)  # chunks have an overhead
     # Headers that name another client are not believed: with them anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(create_app(checkpoint, settings), http=http, log_config=None, access_log=False,
                                          proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))
@@ -870,6 +880,7 @@ def serve(
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished
         address = f"[{host}]" if ":" in host else host
         _log.info("answering on http://%s:%d (stop with Ctrl-C)", address, listener.getsockname()[1])
+        gc.collect()
         gc.freeze()  # else the collector goes through all of PyTorch now and then: 0.1 s in which nobody is answered
         try:
             server.run(sockets=[listener])
