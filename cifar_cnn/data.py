@@ -287,12 +287,23 @@ def printable(text: str) -> str:
 class ImageError(DataError):
     "An image that cannot be read; the message names it and says why."
 
+# %% ../nbs/00_data.ipynb #43d2d872
+def _thinned(
+    image: Image.Image,      # loaded, any size and mode
+    most: int = 16_000_000,  # leave images of up to so many pixels as they are
+) -> Image.Image:            # of the same mode
+    "Of a larger image every second pixel of every second line (or third, …), so that what follows needs little memory."
+    step = math.ceil((image.width * image.height / most) ** 0.5)
+    if step <= 1:
+        return image
+    return image.resize([max(1, side // step) for side in image.size], Image.Resampling.NEAREST)
+
 # %% ../nbs/00_data.ipynb #a7759ccd
 def to_rgb(
     image: Image.Image,  # any size and mode
 ) -> Image.Image:        # mode RGB, upright
     "Convert any image to 8-bit RGB: orientation applied, transparency on white, wide pixel types scaled to 0–255."
-    image = ImageOps.exif_transpose(image)
+    image = ImageOps.exif_transpose(_thinned(image))
     if image.mode in ("I", "F") or image.mode.startswith("I;16"):
         image = Image.fromarray(_to_8_bits(np.asarray(image), sixteen=image.mode.startswith("I;16")))
     if image.mode in ("LA", "PA", "La", "RGBA", "RGBa") or "transparency" in image.info:
@@ -310,17 +321,6 @@ def _to_8_bits(values: np.ndarray, sixteen: bool) -> np.ndarray:
     is_float = values.dtype.kind == "f"
     full = 65535 if sixteen or values.max() > 255 else 1 if is_float and values.max() <= 1 else 255
     return np.round(values / full * 255).astype(np.uint8)
-
-# %% ../nbs/00_data.ipynb #43d2d872
-def _thinned(
-    image: Image.Image,      # loaded, any size and mode
-    most: int = 16_000_000,  # leave images of up to so many pixels as they are
-) -> Image.Image:            # of the same mode
-    "Of a larger image every second pixel of every second line (or third, …), so that what follows needs little memory."
-    step = math.ceil((image.width * image.height / most) ** 0.5)
-    if step <= 1:
-        return image
-    return image.resize([max(1, side // step) for side in image.size], Image.Resampling.NEAREST)
 
 # %% ../nbs/00_data.ipynb #ac0205f2
 def check_pixels(
@@ -376,7 +376,7 @@ def decode_image(
             check_pixels(image)
             _check_decoding_time(image)
             image.load()
-            return to_rgb(_thinned(image))
+            return to_rgb(image)
     except ImageError as error:
         reason = str(error)
     except Image.DecompressionBombError:  # Pillow's own limit was reached first
@@ -437,9 +437,9 @@ def decode_images(
     "Decode, scale and centre-crop many images, in parallel, with a progress bar."
     def decode(file: Path) -> bytes | str:
         try:
-            return np.asarray(fit_square(decode_image(file), size, crop)).transpose(2, 0, 1).tobytes()
+            return np.asarray(fit_square(decode_image(file, "it"), size, crop)).transpose(2, 0, 1).tobytes()
         except ImageError as error:
-            return str(error).split(": ", 1)[1]
+            return str(error).removeprefix("cannot read it: ")
     bad, nothing = {}, bytes(3 * size * size)
     with ThreadPoolExecutor() as pool, progress_bar(total=len(files), desc="decoding", unit=" images") as bar:
         for start in range(0, len(files), 256):  # in portions: what is decoded and not yet written is in memory
@@ -490,9 +490,16 @@ def load_folder(
     bad = _read_index(stem, digest)
     if bad is None:
         try:
-            bad = _fill_cache(stem, digest, [Path(file) for file in files], size, crop)
+            make_folder(cache)
+            with alone(stem):
+                bad = _read_index(stem, digest)  # another process may have made it meanwhile
+                if bad is None:
+                    bad = _fill_cache(stem, digest, [Path(file) for file in files], size, crop)
         except SaveError as error:
             raise SaveError(f"{error}, with --root or $CIFAR_CNN_DATA") from error
+        except OSError as error:  # the lock cannot be had
+            raise SaveError(f"cannot write to {cache} ({error.strerror or error}): choose another folder, with --root or "
+                            "$CIFAR_CNN_DATA") from error
     skipped = tuple((files[position], reason) for position, reason in bad.items())
     if skipped and not skip_bad:
         raise DataError(_bad_images_message(folder, len(files), skipped))
@@ -508,7 +515,8 @@ def _pixel_file(stem: Path, digest: str) -> Path:
 def _fill_cache(stem: Path, digest: str, files: list[Path], size: int, crop: float) -> dict[int, str]:
     "Decode into the cache: the pixels, then the index that makes them valid. Returns the unreadable, with reasons."
     bad, pixels = {}, _pixel_file(stem, digest)
-    make_folder(stem.parent)
+    for leftover in stem.parent.glob(f"{glob.escape(stem.name)}-*.pixels.*.tmp"):  # of a process that was killed
+        leftover.unlink(missing_ok=True)
     save_atomically(lambda out: bad.update(decode_images(files, size, crop, out)), pixels)
     index = {"digest": digest, "bad": bad, "bytes": pixels.stat().st_size}
     save_atomically(index, stem.with_name(stem.name + ".pt"))
@@ -524,10 +532,16 @@ def _size_and_time(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 # %% ../nbs/00_data.ipynb #75790e99
+def _has_folders(folder: Path) -> bool:
+    "Whether there are folders in it, as far as one may look; hidden ones do not count."
+    allowed = folder.is_dir() and os.access(folder, os.R_OK | os.X_OK)
+    return allowed and any(path.is_dir() and not path.name.startswith(".") for path in folder.iterdir())
+
+# %% ../nbs/00_data.ipynb #50456175
 def _is_class(train: Path) -> bool:
     "Whether a folder called `train` holds images of trains: it has no folders, and no neighbour for validation or test."
     split = any(path.is_dir() and path.name.startswith(("val", "test")) for path in train.parent.iterdir())
-    return not split and not any(path.is_dir() and not path.name.startswith(".") for path in train.iterdir())
+    return not split and not _has_folders(train)
 
 # %% ../nbs/00_data.ipynb #5be882c8
 def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
@@ -537,10 +551,14 @@ def _list_parts(folder: Path) -> dict[str, dict[str, list[Path]]]:
                                 "one of cifar10, mnist, digits")
     if not os.access(folder, os.R_OK | os.X_OK):
         raise DataError(f"cannot read {folder}: permission denied: change its permissions")
-    train = folder / "train"
+    train, names = folder / "train", {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
+    for path in sorted(folder.iterdir()):  # training_set, Test, validation, …; or test without train
+        misread = path.name not in names or not train.is_dir()
+        if path.name.lower().startswith(("train", "val", "test")) and misread and _has_folders(path):
+            raise DataError(f"{path} has folders in it, like a part of split data: call the parts train, valid and test; or, "
+                            "if it is a class, rename it")
     if not train.is_dir() or _is_class(train):
         return {"train": list_images(folder)}
-    names = {"train": "train", "valid": "valid", "val": "valid", "test": "test"}
     found = {name: list_images(folder / name) for name in names if (folder / name).is_dir()}
     if {"valid", "val"} <= found.keys():
         raise DataError(f"{folder} has both valid and val: remove or rename one")
@@ -706,7 +724,7 @@ def load_data(
     if "valid" not in parts:
         parts["train"], parts["valid"] = _held_out(parts["train"], valid_fraction, seed, scratch, separately)
     options = {"valid_fraction": valid_fraction, "seed": seed, "image_size": image_size, "skip_bad": skip_bad,
-               "crop": crop}
+               "crop": crop if separately else 1.0}  # as the images are: those of named data are never cropped
     return Splits(parts["train"], parts["valid"], parts["test"], f"{name}:{chosen}" if chosen else name, options, skipped)
 
 # %% ../nbs/00_data.ipynb #51f4bd11
@@ -781,15 +799,22 @@ def plot_examples(
             show_image(image, ax)
     return figure
 
+# %% ../nbs/00_data.ipynb #d4fcafa0
+def _pixel_shares(
+    images: Tensor,  # N×C×H×W uint8
+) -> Tensor:         # C×256 float64; each row adds up to 1
+    "The share of pixels at each value, per channel; some images at a time, so that it needs little memory."
+    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
+    for chunk in images.split(1000):
+        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in chunk.unbind(1)])
+    return counts / counts.sum(1, keepdim=True)
+
 # %% ../nbs/00_data.ipynb #c74fc1c3
 def channel_statistics(
     images: Tensor,  # N×C×H×W uint8
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:  # mean and standard deviation per channel, on the scale 0–1
     "Mean and standard deviation of each channel over all pixels, exact: from counts, without a float copy."
-    counts = torch.zeros(images.shape[1], 256, dtype=torch.float64)
-    for chunk in images.split(1000):
-        counts += torch.stack([torch.bincount(channel.flatten(), minlength=256) for channel in chunk.unbind(1)])
-    shares, values = counts / counts.sum(1, keepdim=True), torch.arange(256).double() / 255
+    shares, values = _pixel_shares(images), torch.arange(256).double() / 255
     mean = shares @ values
     std = (shares @ values**2 - mean**2).clamp(min=0).sqrt()
     return tuple(mean.tolist()), tuple(std.tolist())
@@ -802,8 +827,7 @@ def plot_pixel_histogram(
     "The share of pixels at each value, one line per channel."
     ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
     colour_styles, grey_style = [("red", "C3", "-"), ("green", "C2", "--"), ("blue", "C0", ":")], [("grey", "C7", "-")]
-    for channel, (name, colour, line) in zip(images.unbind(1), colour_styles if images.shape[1] == 3 else grey_style):
-        shares = torch.bincount(channel.flatten(), minlength=256) / channel.numel()
+    for shares, (name, colour, line) in zip(_pixel_shares(images), colour_styles if images.shape[1] == 3 else grey_style):
         ax.plot(100 * shares, color=colour, linestyle=line, label=name)
     ax.set(xlabel="pixel value (0–255)", ylabel="% of pixels", title="Pixel values by channel")
     ax.legend()
