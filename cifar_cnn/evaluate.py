@@ -25,7 +25,7 @@ from scipy.stats import binomtest
 from sklearn.metrics import confusion_matrix, precision_recall_fscore_support
 from torch import Tensor
 
-from .data import ImageSet, save_atomically, show_image
+from .data import ImageSet, make_folder, save_atomically, show_image
 from .model import count_parameters
 from .train import Checkpoint, CheckpointError, History, choose_device, plot_history, predict_logits
 
@@ -308,7 +308,7 @@ def save_report(
     folder: str | Path,   # gets summary.json, summary.html, history.json and the figures as PNG files
 ) -> dict:                # the summary
     "Write the numbers, the figures and the one-page summary of a run. Raises `SaveError`."
-    folder, summary, pictures = Path(folder), summarize(checkpoint, evaluation), {}
+    folder, summary, pictures = make_folder(folder), summarize(checkpoint, evaluation), {}
     for name, figure in figures(checkpoint, evaluation, images).items():
         figure.savefig(buffer := io.BytesIO(), format="png", dpi=110)
         plt.close(figure)

@@ -90,6 +90,10 @@ class Recipe:
                 raise RecipeError(f"{setting} is {getattr(self, setting)}: it must be at least {least}")
         if self.seed >= 2**63:
             raise RecipeError(f"seed is {self.seed}: it must be below 2**63")
+        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
+            raise RecipeError(f"weight_decay is {self.weight_decay}: it must be 0 or a positive number")
+        if not 0 < self.factor < 1:
+            raise RecipeError(f"factor is {self.factor}: it must be between 0 and 1 (0.5 is usual)")
         if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
             raise RecipeError(f"learning_rate is {self.learning_rate}: it must be a positive number (0.001 is usual)")
         for setting in ("warmup", "label_smoothing"):
@@ -108,8 +112,8 @@ class Recipe:
     @classmethod
     def from_dict(cls, settings: dict) -> "Recipe":
         "The recipe that `dataclasses.asdict` made this dictionary of."
-        scales = tuple(settings.get("scales", (1.0,)))  # older checkpoints have none, JSON has lists
-        return cls(**{**settings, "augment": Augment(**settings["augment"]), "scales": scales})
+        tuples = lambda values: {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
+        return cls(**{**tuples(settings), "augment": Augment(**tuples(settings["augment"]))})  # JSON has lists
 
 # %% ../nbs/03_train.ipynb #03a8f76f
 def orthogonalize(
@@ -138,7 +142,7 @@ class Muon(torch.optim.Optimizer):
         head_lr: float,             # of all other parameters, which are matrices: the last layer's, most often
         momentum: float = 0.8,
         iterations: int = 3,        # of `orthogonalize`
-        weight_decay: float = 0.0,  # of biases and matrices; kernels keep a fixed norm instead
+        weight_decay: float = 0.0,  # of biases and matrices; kernels have a fixed norm instead: √(their number), or `keep_norms`
         body_rate: float = 1.0,     # multiplies the rates of all layers but the last
     ):
         rates, last = {"kernel": lr, "bias": bias_lr, "matrix": head_lr}, head_name(model) + "."
@@ -158,18 +162,28 @@ class Muon(torch.optim.Optimizer):
             for parameter in group["params"]:
                 if parameter.grad is None:  # the network did not use it
                     continue
-                state = self.state[parameter]
-                if not state:
+                state, rate = self.state[parameter], group["lr"]
+                if "momentum" not in state:
                     state["momentum"] = torch.zeros_like(parameter)
                 average = state["momentum"]
                 average.mul_(group["momentum"]).add_(parameter.grad)
                 change = parameter.grad.add(average, alpha=group["momentum"])
                 if group["iterations"]:
-                    parameter.mul_(len(parameter) ** 0.5 / parameter.norm())
+                    usual = len(parameter) ** 0.5
+                    norm = state.get("norm", usual)
+                    parameter.mul_(norm / parameter.norm())
                     change = orthogonalize(change.flatten(1), group["iterations"]).view_as(change)
+                    rate *= norm / usual
                 else:
                     change = change.add(parameter, alpha=group["weight_decay"])
-                parameter.add_(change, alpha=-group["lr"])
+                parameter.add_(change, alpha=-rate)
+
+    @torch.no_grad()
+    def keep_norms(self) -> None:
+        "Let each kernel keep the size that it has: where no batch norm follows, a trained network depends on it."
+        for group in self.param_groups:
+            for kernel in group["params"] if group["iterations"] else ():
+                self.state[kernel]["norm"] = kernel.norm().item()
 
 # %% ../nbs/03_train.ipynb #a0b4c500
 def parameter_groups(
@@ -697,7 +711,7 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         optimizer = OPTIMIZERS[recipe.optimizer](
             model, lr=recipe.learning_rate, weight_decay=recipe.weight_decay, body_rate=recipe.body_rate,
             **recipe.optimizer_arguments)
-    except (TypeError, RuntimeError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise RecipeError(f"optimizer {recipe.optimizer!r} does not take these arguments: {error}") from error
     for group in optimizer.param_groups:
         group["initial_lr"] = group["lr"]
@@ -781,6 +795,13 @@ def _one_look(model: nn.Module) -> Iterator[None]:
         if looks > 1:
             model.looks = looks
 
+# %% ../nbs/03_train.ipynb #6379cc7e
+def _validate(run: Run) -> tuple[Tensor, float]:  # N×classes float; 0–1
+    "Logits of the validation images, and the share that is right, of the network as it is."
+    valid = run.splits.valid
+    logits = predict_logits(run.model, valid.images, run.mean, run.std, run.precision)
+    return logits, (logits.argmax(1) == valid.labels).double().mean().item()
+
 # %% ../nbs/03_train.ipynb #5445a40f
 def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     "Validate, write history, adjust the learning rate, and begin the next epoch. Raises `RunError` if it diverged."
@@ -789,12 +810,11 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     train_loss, train_accuracy = (run.totals / seen).tolist()
     learning_rate = run.optimizer.param_groups[0]["lr"]
     with _one_look(run.model):
-        logits = predict_logits(run.model, valid.images, run.mean, run.std, run.precision)
+        logits, valid_accuracy = _validate(run)
     valid_loss = F.cross_entropy(logits, valid.labels).item()
     if not math.isfinite(train_loss + valid_loss):  # the last step shows in the second alone
         raise RunError(f"the loss became {train_loss + valid_loss}: start again with a learning rate below "
                        f"{run.recipe.learning_rate:g}")
-    valid_accuracy = (logits.argmax(1) == valid.labels).double().mean().item()
     if run.recipe.schedule == "plateau":
         run.schedule.step(valid_loss)
     improved = run.stopping.update(valid_accuracy)
@@ -811,10 +831,8 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
 # %% ../nbs/03_train.ipynb #47740987
 def judge(run: Run) -> None:
     "Set the run's accuracy and temperature to those of the network as it is, with all its looks at a validation image."
-    valid = run.splits.valid
-    logits = predict_logits(run.model, valid.images, run.mean, run.std, run.precision)
-    run.accuracy = (logits.argmax(1) == valid.labels).double().mean().item()
-    run.temperature = fit_temperature(logits, valid.labels)
+    logits, run.accuracy = _validate(run)
+    run.temperature = fit_temperature(logits, run.splits.valid.labels)
 
 # %% ../nbs/03_train.ipynb #b4e65788
 def run_state(run: Run) -> dict:  # tensors and plain values only
@@ -1015,7 +1033,7 @@ def torchvision_weights(
 
 # %% ../nbs/03_train.ipynb #bd1534ae
 def _begin(run: Run, start: Checkpoint | None) -> None:
-    "Give a new run the weights that it is to begin with, if any."
+    "Give a new run the weights that it is to begin with, if any. Raises `RecipeError`, `CheckpointError`, `DownloadError`."
     if start is not None:
         if run.recipe.weights:
             raise RecipeError("weights and a checkpoint to begin with were both given: choose one")
@@ -1032,6 +1050,8 @@ def _begin(run: Run, start: Checkpoint | None) -> None:
             raise RecipeError(f"torchvision's weights {run.recipe.weights} do not fit {run.recipe.model} for images of "
                               f"{run.model.side} pixels: choose image_size or side 224") from error
         run.start = f"torchvision's {run.recipe.weights}"
+    if run.start and isinstance(run.optimizer, Muon):
+        run.optimizer.keep_norms()
 
 # %% ../nbs/03_train.ipynb #284aa154
 def _epoch_line(run: Run, improved: bool) -> str:
