@@ -48,8 +48,8 @@ def check_address(
         with socket.socket(family, kind, protocol) as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(address)
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
+    except (OSError, UnicodeError) as error:  # the last is a name that cannot be one
+        reason = (getattr(error, "strerror", None) or str(error)).lower()
         raise AppError(f"cannot serve at {host}, port {port} ({reason}): choose another --port or --host") from error
 
 # %% ../nbs/app.ipynb #9edda742

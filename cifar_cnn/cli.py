@@ -323,22 +323,26 @@ def evaluate(
     _report(checkpoint, getattr(splits, split), device, out, as_json)
 
 # %% ../nbs/cli.ipynb #ec23cb7b
-def _image_files(names: list[str]) -> list[str]:
-    "Files as they are named; the images in a folder, and those that a pattern matches, in order."
+def _image_files(names: list[str]) -> tuple[list[str], dict[str, str]]:
+    "Files as they are named, the images in a folder, and those that a pattern matches, in order; why a folder has none."
     import glob
 
-    from cifar_cnn.data import IMAGE_FORMATS, visible_files
+    from cifar_cnn.data import IMAGE_FORMATS, DataError, printable, visible_files
 
-    endings, found = {ending for endings in IMAGE_FORMATS.values() for ending in endings}, []
+    endings, found, failed = {ending for endings in IMAGE_FORMATS.values() for ending in endings}, [], {}
     for name in names:
         if os.path.isdir(name):  # os.path's answers are yes and no, also where one may not look
-            matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
+            matches, failed[name] = [], printable(f"cannot read {name}: it is a directory without images")
+            try:
+                matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
+            except DataError as error:  # it, or a folder in it, may not be read
+                failed[name] = str(error)
         elif not os.path.exists(name) and glob.has_magic(name):
             matches = [path for path in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(path)]
         else:
             matches = []
         found += matches or [name]  # what is no image is named with its reason later
-    return found
+    return found, failed
 
 # %% ../nbs/cli.ipynb #460a9514
 @app.command()
@@ -352,18 +356,17 @@ def predict(
     as_csv: Annotated[bool, typer.Option("--csv", help="Print a table with one line per image.")] = False,
 ):
     "Say what is in images. One that cannot be read is named; the others are answered; the exit code is then 2."
-    from cifar_cnn.data import ImageError, printable, progress_bar
+    from cifar_cnn.data import ImageError, progress_bar
     from cifar_cnn.predict import Predictor
 
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    files, predictor, prepared, failed = _image_files(images), Predictor(checkpoint, device or "cpu"), {}, {}
+    (files, empty), predictor, prepared, failed = _image_files(images), Predictor(checkpoint, device or "cpu"), {}, {}
     for path in progress_bar(files, desc="reading", unit=" images"):
         try:
             prepared[path] = predictor.prepare(path)
         except ImageError as error:
-            empty = printable(f"cannot read {path}: it is a directory without images")
-            failed[path] = empty if os.path.isdir(path) else str(error)
+            failed[path] = empty.get(path, str(error))
             _say(f"cifar-cnn: {failed[path]}")
     answers = dict(zip(prepared, predictor.classify(list(prepared.values()), top_k)))
     rows = [{"image": path, "error": failed[path]} if path in failed else
@@ -418,6 +421,8 @@ def export(
 
     if format != "onnx":
         raise ExportError(f"there is no format {format!r}: choose onnx")
+    if out.is_dir():
+        raise ExportError(f"{out} is a folder: give --out the name of a file, such as {out / 'model.onnx'}")
     loaded, images = load_checkpoint(checkpoint), None
     if check:
         images = _load(_trained_on(loaded, "--no-check"), root, **loaded.data["options"]).test.images
@@ -448,20 +453,19 @@ def serve(
     "Answer over HTTP: a page for people, JSON for programs. Needs the extra `serve`."
     if api_key == "":
         raise typer.BadParameter("--api-key is empty, which would let everybody in: give a key, or leave it out")
+    if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key == api_key.strip()):
+        raise typer.BadParameter("--api-key has blanks at an end, a line break or letters beyond ASCII, which a header cannot "
+                                 "carry: nobody could send it: give another key")
     if reload_model is not None and checkpoint is None:
         raise typer.BadParameter("--reload-model needs a --checkpoint that can change: the one in the package does not")
     try:
-        from cifar_cnn.serve import ServeError, Settings
+        from cifar_cnn.serve import Settings
         from cifar_cnn.serve import serve as answer
     except ModuleNotFoundError as error:
         _say(f'cifar-cnn: the server needs {error.name}: pip install "cifar_cnn[serve]"')
         raise typer.Exit(2) from error
 
-    try:
-        answer(checkpoint, host, port, Settings(api_key=api_key, rate_limit=rate_limit, reload_model=reload_model))
-    except ServeError as error:
-        _say(f"cifar-cnn: {error}")
-        raise typer.Exit(2) from error
+    answer(checkpoint, host, port, Settings(api_key=api_key, rate_limit=rate_limit, reload_model=reload_model))
 
 # %% ../nbs/cli.ipynb #be803c9f
 @app.command()

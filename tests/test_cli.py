@@ -336,6 +336,8 @@ def test_export_is_checked_and_written(run, own_run):
     assert (own_run.parent / "new" / "model.onnx").stat().st_size == written["bytes"]
     assert "not checked" in run("export", "run", "--out", "other.onnx", "--no-check").out
     refused(run("export", "run", "--format", "tflite"), "tflite", "choose onnx")
+    for folder in (".", "new"):
+        refused(run("export", "run", "--out", folder), "is a folder", "model.onnx")
     refused(run("export", "nowhere"), "nowhere", "no checkpoint")
 
 
@@ -412,10 +414,15 @@ def test_ctrl_c_saves_and_the_named_command_goes_on(start, tmp_path):
         process = subprocess.Popen(
             [PROGRAM, "train", "--data", "digits", "--recipe", "report", "--epochs", "1000000", "--out", "my run"],
             cwd=tmp_path, env=ENVIRONMENT, stdout=subprocess.PIPE, stderr=messages, text=True)
-        while "\nepoch" not in (tmp_path / "messages").read_text() and process.poll() is None:
-            time.sleep(0.05)
-        process.send_signal(signal.SIGINT)
-        out, _ = process.communicate(timeout=60)
+        try:
+            end = time.monotonic() + 120
+            while "\nepoch" not in (tmp_path / "messages").read_text() and process.poll() is None:
+                assert time.monotonic() < end
+                time.sleep(0.05)
+            process.send_signal(signal.SIGINT)
+            out, _ = process.communicate(timeout=60)
+        finally:
+            process.kill()
     said = (tmp_path / "messages").read_text()
     assert process.returncode == 130, said
     assert out == "" and "Traceback" not in said
@@ -934,11 +941,12 @@ def test_run_folder_that_became_read_only(run, own_run, lock):
     assert checkpoints_of(own_run) == before
 
 
-def test_read_only_root(run, tmp_path, lock):
+@pytest.mark.parametrize("name", ["downloads", "downloads/cache"])
+def test_read_only_root(run, tmp_path, lock, name):
     image_folder(tmp_path / "pets", cat=5, dog=5)
-    (tmp_path / "downloads").mkdir()
-    lock(tmp_path / "downloads", 0o555)
-    refused(run("data", "pets", prepare=obey_permissions), "downloads", "denied", "--root")
+    (tmp_path / name).mkdir(parents=True)
+    lock(tmp_path / name, 0o555)
+    refused(run("data", "pets", prepare=obey_permissions), name, "denied", "--root")
 
 
 @pytest.mark.parametrize("name", ["pets", "pets/cat", "pets/cat/0.png"])
@@ -981,6 +989,16 @@ def test_predict_answers_for_the_good_images_and_names_the_bad(run, checkpoint, 
         assert other["image"] == name and reason in other["error"]
 
 
+def test_predict_names_a_folder_that_may_not_be_read(run, checkpoint, tmp_path, lock):
+    picture(tmp_path / "good.png")
+    image_folder(tmp_path / "pets", cat=1, dog=1)
+    lock(tmp_path / "pets" / "dog", 0)
+    answer = run("predict", "pets", "good.png", "--checkpoint", checkpoint, "--json", prepare=obey_permissions)
+    assert answer.code == 2 and len(answer.err.splitlines()) == 1 and "pets/dog: permission denied" in answer.err
+    locked, good = json.loads(answer.out)
+    assert locked["image"] == "pets" and "permission denied" in locked["error"] and good["confidence"] > 0
+
+
 def test_predict_the_same_image_twice(run, checkpoint, tmp_path):
     picture(tmp_path / "digit.png")
     answer = run("predict", "digit.png", "digit.png", "--checkpoint", checkpoint)
@@ -992,6 +1010,8 @@ def test_predict_the_same_image_twice(run, checkpoint, tmp_path):
 
 def test_server_options_that_would_not_do_what_they_say(run):
     misused(run("serve", "--api-key", ""), "--api-key", "everybody")
+    for key in ("sesame\n", " sesame", "sésame"):
+        misused(run("serve", "--api-key", key), "--api-key", "another key")
     misused(run("serve", "--reload-model", "1"), "--reload-model", "--checkpoint")
 
 
