@@ -7,8 +7,8 @@
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
 other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
-beside other work, whose accuracy counts and whose time does not. The seconds of a resumed run are the sum of its
-epochs', without what comes before and after. --device cuda and --precision fp32 keep records of their own.
+beside other work, whose accuracy counts and whose time does not. A resumed run has none either: nobody timed its
+beginning. --device cuda and --precision fp32 keep records of their own.
 """
 
 import argparse
@@ -34,14 +34,11 @@ def train(name: str, seed: int, out: Path | None, device: str, precision: str | 
     seconds = time.perf_counter() - start
     if run.interrupted:
         raise SystemExit("interrupted: the same command goes on")
-    history = run.history.rows
-    if resume:
-        seconds = sum(row["seconds"] for row in history)
     tested = evaluate(make_checkpoint(run), splits.test)
     table = dimensions(run.model, tuple(splits.test.images.shape[1:]))
     return {
         "seed": seed,
-        "seconds": seconds,
+        "seconds": None if resume else seconds,
         "resumed": resume,
         "machine": run.environment,
         "parameters": count_parameters(run.model),
@@ -51,7 +48,7 @@ def train(name: str, seed: int, out: Path | None, device: str, precision: str | 
         "test_accuracy": tested.accuracy,
         "test_loss": F.nll_loss(tested.probabilities.log(), tested.labels).item(),
         "predictions": "".join(map(str, tested.predictions.tolist())),  # one digit for each test image
-        "history": history,
+        "history": run.history.rows,
     }
 
 
@@ -81,11 +78,12 @@ def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: s
     for seed in seeds:
         out = folder and folder / f"{key}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device, precision)
-        measured = runs.get(seed, {}).get("seconds")  # on an earlier day, perhaps
-        runs[seed] = run if timed else {**run, "seconds": measured}
+        if not timed or run["resumed"]:
+            run["seconds"] = runs.get(seed, {}).get("seconds")  # measured on an earlier day, perhaps
+        runs[seed], took = run, f"{run['seconds']:.1f} s" if run["seconds"] else "not timed"
         print(
             f"{key}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
-            f"{run['test_accuracy']:.2%} test, {run['seconds']:.1f} s, {run['peak_memory_gb']:.2f} GB",
+            f"{run['test_accuracy']:.2%} test, {took}, {run['peak_memory_gb']:.2f} GB",
             flush=True,
         )
         record = {

@@ -140,8 +140,8 @@ class Augment:
     alternate: bool = False                           # … or in every other epoch, if the caller says which images
     rotation: float = 0.0                             # at most so many degrees either way
     translation: float = 0.0                          # at most this fraction of the side, in both directions
-    crop_scale: tuple[float, float] = (1.0, 1.0)      # the share of the image's area that is shown
-    crop_ratio: tuple[float, float] = (1.0, 1.0)      # the crop's width / height before it is stretched
+    crop_scale: tuple[float, float] = (1.0, 1.0)      # the crop's share of the image's area …
+    crop_ratio: tuple[float, float] = (1.0, 1.0)      # … and its width / height; then a side that is too long is cut
     brightness: float = 0.0                           # factor 1 − b … 1 + b
     contrast: float = 0.0                             # likewise
     saturation: float = 0.0                           # likewise
