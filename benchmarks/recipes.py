@@ -8,7 +8,8 @@ Seconds are from images in memory to finished weights, everything included. The 
 images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
 other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
 beside other work, whose accuracy counts and whose time does not. A resumed run has none either: nobody timed its
-beginning. --device cuda and --precision fp32 keep records of their own.
+beginning. What the same seed took on the same machine before then stays. --device cuda and --precision fp32 keep
+records of their own.
 """
 
 import argparse
@@ -78,9 +79,12 @@ def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: s
     for seed in seeds:
         out = folder and folder / f"{key}-{seed}"
         run, run["peak_memory_gb"] = in_fresh_process(train, name, seed, out, device, precision)
-        if not timed or run["resumed"]:
-            run["seconds"] = runs.get(seed, {}).get("seconds")  # measured on an earlier day, perhaps
-        runs[seed], took = run, f"{run['seconds']:.1f} s" if run["seconds"] else "not timed"
+        took, earlier = "not timed", runs.get(seed, {})
+        if timed and not run["resumed"]:
+            took = f"{run['seconds']:.1f} s"
+        else:
+            run["seconds"] = earlier.get("seconds") if earlier.get("machine") == run["machine"] else None
+        runs[seed] = run
         print(
             f"{key}, seed {seed}: {run['valid_accuracy']:.2%} validation, "
             f"{run['test_accuracy']:.2%} test, {took}, {run['peak_memory_gb']:.2f} GB",

@@ -336,7 +336,7 @@ def _image_files(names: list[str]) -> tuple[list[str], dict[str, str]]:
             try:
                 matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
             except DataError as error:  # it, or a folder in it, may not be read
-                failed[name] = str(error)
+                failed[name] = printable(str(error))
         elif not os.path.exists(name) and glob.has_magic(name):
             matches = [path for path in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(path)]
         else:
@@ -454,8 +454,8 @@ def serve(
     if api_key == "":
         raise typer.BadParameter("--api-key is empty, which would let everybody in: give a key, or leave it out")
     if api_key is not None and not (api_key.isascii() and api_key.isprintable() and api_key == api_key.strip()):
-        raise typer.BadParameter("--api-key has blanks at an end, a line break or letters beyond ASCII, which a header cannot "
-                                 "carry: nobody could send it: give another key")
+        raise typer.BadParameter("--api-key has blanks at an end, a line break or letters beyond ASCII, which programs do not "
+                                 "send alike: give another key")
     if reload_model is not None and checkpoint is None:
         raise typer.BadParameter("--reload-model needs a --checkpoint that can change: the one in the package does not")
     try:

@@ -202,7 +202,7 @@ def progress_bar(
 def alone(
     path: Path,  # of the file that is being made or used
 ) -> Iterator[None]:
-    "Lets one process in at a time: those that share a folder must not write into one download all at once."
+    "Lets one process in at a time: those that share a folder must not write into one file all at once."
     lock = FileLock(path.with_name(f".{path.name}.lock"), mode=0o666)  # of all accounts that share the folder
     try:
         lock.acquire(blocking=False)
@@ -212,7 +212,7 @@ def alone(
     except (OSError, NotImplementedError) as error:
         if getattr(error, "errno", errno.ENOSYS) not in (errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP):
             raise
-        print(f"{path.parent} cannot be locked: let only one process at a time download to it", file=sys.stderr)
+        print(f"{path.parent} cannot be locked: let only one process at a time write to it", file=sys.stderr)
     try:
         yield
     finally:

@@ -142,9 +142,10 @@ class FastCNN(nn.Module):
             raise ModelError(f"widths and depths are {tuple(widths)} and {tuple(depths)}: one of each for every block")
         if looks not in (1, 2, 6):
             raise ModelError(f"looks is {looks}: choose 1, 2 or 6")
+        filters = min(filters, 2 * in_channels * patch**2)
         if filters % 2:
             raise ModelError(f"filters is {filters}: each comes with its negative, so choose an even number")
-        self.looks, filters = looks, min(filters, 2 * in_channels * patch**2)
+        self.looks = looks
         self.whiten = nn.Conv2d(in_channels, filters, patch, bias=False).requires_grad_(False)
         self.first = nn.Sequential(nn.ReLU(inplace=True), nn.AvgPool2d(first_pool) if first_pool > 1 else nn.Identity())
         channels = (filters, *widths)

@@ -740,11 +740,10 @@ class LimitedProtocol(HttpToolsProtocol):
         self,
         *args,
         header_seconds: float,  # seconds
-        request_bytes: int,     # of the whole request; of its head, 64 kB
         **kwargs,
     ):
         super().__init__(*args, **kwargs)
-        self.header_seconds, self.request_bytes, self.timer, self.received = header_seconds, request_bytes, None, 0
+        self.header_seconds, self.timer, self.received = header_seconds, None, 0
 
     def start_timer(self) -> None:
         "Begin to count, seconds and bytes."
@@ -761,9 +760,9 @@ class LimitedProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         timer = self.timer
         super().data_received(data)
-        if self.timer is timer:  # the same part of the same request goes on: headers, or body and what may follow it
+        if self.timer is timer:  # the head of a request goes on, or what is around and after its body
             self.received += len(data)
-            if self.received > (self.request_bytes if timer is None else 2**16):
+            if self.received > (2**20 if timer is None else 2**16):
                 self.transport.close()
         # An empty line after an answer ends uvicorn's wait for the next request, and does not begin one.
         if self.timer is None and (self.cycle is None or self.cycle.response_complete):
@@ -780,6 +779,10 @@ class LimitedProtocol(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self.stop_timer()
         super().on_headers_complete()
+
+    def on_body(self, body: bytes) -> None:
+        self.received -= len(body)  # `Upload` counts it
+        super().on_body(body)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.stop_timer()
@@ -855,8 +858,7 @@ def http_server(
     settings: Settings = Settings(),
 ) -> uvicorn.Server:
     "The application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
-    http = functools.partial(LimitedProtocol, header_seconds=settings.upload_seconds,
-                             request_bytes=2 * settings.upload_bytes)  # chunks have an overhead
+    http = functools.partial(LimitedProtocol, header_seconds=settings.upload_seconds)
     # Headers that name another client are not believed: with them anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(create_app(checkpoint, settings), http=http, log_config=None, access_log=False,
                                          proxy_headers=False, server_header=False, timeout_graceful_shutdown=30))

@@ -50,6 +50,13 @@ from .model import ModelError, build_model, head_name, is_backbone
 class RecipeError(ValueError):
     "A recipe that cannot be carried out; the message names the setting and what it may be."
 
+# %% ../nbs/03_train.ipynb #bc0b98ea
+def _tuples(value: object) -> object:
+    "With tuples in place of lists, at any depth: JSON has lists only."
+    if isinstance(value, dict):
+        return {name: _tuples(entry) for name, entry in value.items()}
+    return tuple(map(_tuples, value)) if isinstance(value, (list, tuple)) else value
+
 # %% ../nbs/03_train.ipynb #0e5f2737
 @dataclass(frozen=True)
 class Recipe:
@@ -112,8 +119,8 @@ class Recipe:
     @classmethod
     def from_dict(cls, settings: dict) -> "Recipe":
         "The recipe that `dataclasses.asdict` made this dictionary of."
-        tuples = lambda values: {name: tuple(value) if isinstance(value, list) else value for name, value in values.items()}
-        return cls(**{**tuples(settings), "augment": Augment(**tuples(settings["augment"]))})  # JSON has lists
+        settings = _tuples(settings)
+        return cls(**{**settings, "augment": Augment(**settings["augment"])})
 
 # %% ../nbs/03_train.ipynb #03a8f76f
 def orthogonalize(
@@ -949,7 +956,7 @@ def _precision_and_compiled(
 # %% ../nbs/03_train.ipynb #7a744c3e
 def _resume(run: Run, folder: Path, checkpoint: Checkpoint) -> None:
     "Load a run's state. Raises `RunError` where recipe or data differ, warns where the machine does."
-    before, now = (dataclasses.asdict(recipe) for recipe in (Recipe.from_dict(checkpoint.recipe), run.recipe))
+    before, now = (dataclasses.asdict(recipe) for recipe in (Recipe.from_dict(checkpoint.recipe), Recipe.from_dict(dataclasses.asdict(run.recipe))))
     fixed = run.recipe.schedule == "linear" or len(run.recipe.scales) > 1  # the number of epochs decides every step
     may_differ = set() if fixed else {"epochs", "steps"}                   # otherwise training on is allowed
     for name in sorted(now.keys() - may_differ):

@@ -360,9 +360,9 @@ def test_endless_upload(server):
 
 
 def test_too_large_upload_that_listens_gets_its_answer(server):
-    answer = httpx.post(f"{server.url}/predict", files={"image": bytes(15_000_000)}, timeout=30)
+    answer = httpx.post(f"{server.url}/predict", files={"image": bytes(30_000_000)}, timeout=30)
     refused(answer, 413, "10 MB")
-    pieces = (PART if i == 0 else bytes(1_000_000) for i in range(15))
+    pieces = (PART if i == 0 else bytes(1_000_000) for i in range(30))
     answer = httpx.post(f"{server.url}/predict", content=pieces, timeout=30,
                         headers={"Content-Type": "multipart/form-data; boundary=x"})
     refused(answer, 413, "10 MB")
