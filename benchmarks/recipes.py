@@ -14,7 +14,6 @@ records of their own.
 
 import argparse
 import dataclasses
-import json
 import statistics
 import time
 from pathlib import Path
@@ -64,12 +63,7 @@ def summarize(runs: list[dict]) -> dict:
 
 
 def same_recipe(record: dict, recipe: Recipe) -> bool:
-    return "recipe" in record and Recipe.from_dict(record["recipe"]) == Recipe.from_dict(plain(recipe))
-
-
-def plain(recipe: Recipe) -> dict:
-    "As JSON keeps it."
-    return json.loads(json.dumps(dataclasses.asdict(recipe)))
+    return "recipe" in record and Recipe.from_dict(record["recipe"]) == recipe
 
 
 def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: str, precision: str | None) -> None:
@@ -93,7 +87,7 @@ def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: s
         record = {
             **{key: run[key] for key in ("machine", "parameters", "multiply_adds")},
             **summarize(list(runs.values())),
-            "recipe": plain(recipe),
+            "recipe": dataclasses.asdict(recipe),
             "runs": list(runs.values()),
         }
         write_record("recipes", {**read_record("recipes"), key: record})

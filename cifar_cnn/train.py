@@ -8,9 +8,9 @@ __all__ = ['OPTIMIZERS', 'NORMALIZATIONS', 'FAST', 'FAST94', 'SMALL94', 'FAST95'
            'get_recipe', 'load_recipe_data', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'RunError',
            'choose_device', 'choose_precision', 'choose_compiled', 'describe_environment', 'predict_logits',
            'predict_features', 'familiarity', 'fit_temperature', 'CheckpointError', 'Checkpoint', 'load_checkpoint',
-           'Run', 'steps_per_epoch', 'share_done', 'current_scale', 'linear_schedule', 'train_step', 'end_epoch',
-           'judge', 'run_state', 'restore_run', 'make_checkpoint', 'load_run', 'take_weights', 'freeze_body',
-           'find_weights', 'torchvision_weights', 'fit', 'fit_familiarity']
+           'hardest', 'Run', 'images_per_epoch', 'steps_per_epoch', 'share_done', 'current_scale', 'linear_schedule',
+           'train_step', 'end_epoch', 'judge', 'run_state', 'restore_run', 'make_checkpoint', 'load_run',
+           'take_weights', 'freeze_body', 'find_weights', 'torchvision_weights', 'fit', 'fit_familiarity']
 
 # %% ../nbs/03_train.ipynb #faf9703a
 import dataclasses
@@ -83,6 +83,7 @@ class Recipe:
     step_epochs: int = 5                    # … or after every so many epochs
     warmup: float = 0.0                     # "linear": the share of the run in which the rate rises from 0 first
     batch_size: int = 64                    # images
+    keep: float = 1.0                       # the share of the images in an epoch: those with the highest losses, see below
     scales: tuple[float, ...] = (1.0,)      # images are shrunk to these shares of their side, each for an equal part of the run
     epochs: int = 80                        # at most
     steps: int = 0                          # or more epochs, if the images are so few that these are fewer steps
@@ -108,6 +109,8 @@ class Recipe:
                 raise RecipeError(f"{setting} is {getattr(self, setting)}: it must be at least 0 and below 1")
         if not 0 <= self.body_rate <= 1:
             raise RecipeError(f"body_rate is {self.body_rate}: it must be between 0 (frozen) and 1")
+        if not 0 < self.keep <= 1:
+            raise RecipeError(f"keep is {self.keep}: it must be a share above 0, at most 1 (all images)")
         if not self.scales or self.scales[-1] != 1 or not all(0 < scale <= 1 for scale in self.scales):
             raise RecipeError(f"scales is {self.scales}: it must be shares above 0, and end with 1, the whole image")
         choices = {"optimizer": OPTIMIZERS, "normalization": (*NORMALIZATIONS, "data"),
@@ -631,6 +634,18 @@ def _resident(images: Tensor, device: torch.device) -> Tensor:
         return images
     return images.to(device)
 
+# %% ../nbs/03_train.ipynb #c0fbd7ce
+def hardest(
+    losses: Tensor,  # N: of each image, when it was last seen; those of the images left out grow, in place
+    count: int,      # of images to take
+) -> Tensor:         # count int64, on the CPU
+    "Where the highest losses are."
+    if count == len(losses):
+        return torch.arange(count)
+    order = losses.argsort(descending=True, stable=True)
+    losses[order[count:]] *= 1.5
+    return order[:count].cpu()
+
 # %% ../nbs/03_train.ipynb #2e88ca58
 class Run:
     "A training run between two steps: the network and all that training changes."
@@ -666,14 +681,17 @@ class Run:
         self.stopping, self.history, self.best_weights = EarlyStopping(recipe.patience), History(), None
         self.accuracy, self.temperature, self.directions, self.familiar = 0.0, 1.0, None, -1.0  # of the best weights
         self.generator = torch.Generator().manual_seed(recipe.seed)   # shuffling and augmentation
-        self.mirrored = torch.rand(len(self.images), generator=torch.Generator().manual_seed(recipe.seed)) < 0.5
+        chance = torch.rand(len(self.images), generator=torch.Generator().manual_seed(recipe.seed))
+        self.mirrored = chance < 0.5
+        self.losses = (1000 * (1 + chance)).to(device)                # higher than any that will be seen
         self.environment = describe_environment(device, precision, compiled)
         self.fingerprint, self.start = splits.fingerprint(), ""       # what it began with, for the record
         self.begin_epoch()
 
     def begin_epoch(self) -> None:
-        "Shuffle, and start from the first batch."
-        self.order = torch.randperm(len(self.images), generator=self.generator)
+        "Choose and shuffle the images, and start from the first batch."
+        chosen = hardest(self.losses, images_per_epoch(self))
+        self.order = chosen[torch.randperm(len(chosen), generator=self.generator)]
         self.step, self.seconds = 0, 0.0                              # of this epoch
         self.totals = torch.zeros(2, device=self.device)              # summed loss, correct answers
 
@@ -724,10 +742,15 @@ def _optimizer(recipe: Recipe, model: nn.Module) -> torch.optim.Optimizer:
         group["initial_lr"] = group["lr"]
     return optimizer
 
+# %% ../nbs/03_train.ipynb #b86bcf7f
+def images_per_epoch(run: Run) -> int:
+    "As many as the recipe keeps."
+    return max(1, round(run.recipe.keep * len(run.images)))
+
 # %% ../nbs/03_train.ipynb #691a8147
 def steps_per_epoch(run: Run) -> int:
     "Batches in an epoch. Batch norm needs at least two images, so a last batch of one is left out."
-    whole, rest = divmod(len(run.images), run.recipe.batch_size)
+    whole, rest = divmod(images_per_epoch(run), run.recipe.batch_size)
     return whole + (rest > 1)
 
 # %% ../nbs/03_train.ipynb #3a5b051b
@@ -779,6 +802,8 @@ def train_step(run: Run) -> None:
     with _autocast(run.device, run.precision):
         logits = run.network(images)
     loss = F.cross_entropy(logits.float(), labels, label_smoothing=recipe.label_smoothing)
+    if recipe.keep < 1:
+        run.losses[index.to(run.device)] = F.cross_entropy(logits.detach().float(), labels, reduction="none")
     run.optimizer.zero_grad()
     loss.backward()
     _set_learning_rate(run)
@@ -847,7 +872,7 @@ def run_state(run: Run) -> dict:  # tensors and plain values only
     device_random = None if run.device.type == "cpu" else torch.get_device_module(run.device).get_rng_state(run.device)
     return {"optimizer": run.optimizer.state_dict(), "schedule": run.schedule.state_dict(),
             "stopping": dict(vars(run.stopping)), "best_weights": run.best_weights,
-            "temperature": run.temperature, "order": run.order,
+            "temperature": run.temperature, "order": run.order, "losses": run.losses if run.recipe.keep < 1 else None,
             "step": run.step, "seconds": run.seconds, "totals": run.totals, "generator": run.generator.get_state(),
             "random": torch.get_rng_state(), "device_random": device_random}
 
@@ -863,6 +888,8 @@ def restore_run(run: Run, checkpoint: Checkpoint) -> None:
     run.best_weights, run.order, run.step = state["best_weights"], state["order"], state["step"]
     run.accuracy, run.temperature = max(run.stopping.best, 0.0), state["temperature"]
     run.seconds, run.totals = state["seconds"], state["totals"].to(run.device)
+    if run.recipe.keep < 1:
+        run.losses = state["losses"].to(run.device)
     run.generator.set_state(state["generator"])
     torch.set_rng_state(state["random"])
     if run.device.type == checkpoint.environment["device"] != "cpu":
