@@ -91,39 +91,44 @@ class Recipe:
     seed: int = 0                           # of weights, shuffling, augmentation and dropout
 
     def __post_init__(self):
-        limits = {"epochs": 1, "steps": 0, "batch_size": 2, "patience": 0, "plateau_patience": 0, "step_epochs": 1,
-                  "seed": 0}
-        for setting, least in limits.items():
-            if getattr(self, setting) < least:
-                raise RecipeError(f"{setting} is {getattr(self, setting)}: it must be at least {least}")
-        if self.seed >= 2**63:
-            raise RecipeError(f"seed is {self.seed}: it must be below 2**63")
-        if not (math.isfinite(self.weight_decay) and self.weight_decay >= 0):
-            raise RecipeError(f"weight_decay is {self.weight_decay}: it must be 0 or a positive number")
-        if not 0 < self.factor < 1:
-            raise RecipeError(f"factor is {self.factor}: it must be between 0 and 1 (0.5 is usual)")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise RecipeError(f"learning_rate is {self.learning_rate}: it must be a positive number (0.001 is usual)")
-        for setting in ("warmup", "label_smoothing"):
-            if not 0 <= getattr(self, setting) < 1:
-                raise RecipeError(f"{setting} is {getattr(self, setting)}: it must be at least 0 and below 1")
-        if not 0 <= self.body_rate <= 1:
-            raise RecipeError(f"body_rate is {self.body_rate}: it must be between 0 (frozen) and 1")
-        if not 0 < self.keep <= 1:
-            raise RecipeError(f"keep is {self.keep}: it must be a share above 0, at most 1 (all images)")
-        if not self.scales or self.scales[-1] != 1 or not all(0 < scale <= 1 for scale in self.scales):
-            raise RecipeError(f"scales is {self.scales}: it must be shares above 0, and end with 1, the whole image")
-        choices = {"optimizer": OPTIMIZERS, "normalization": (*NORMALIZATIONS, "data"),
-                   "schedule": ("plateau", "step", "linear", "constant")}
-        for setting, known in choices.items():
-            if getattr(self, setting) not in known:
-                raise RecipeError(f"{setting} is {getattr(self, setting)!r}: choose one of {', '.join(known)}")
+        _check_settings(self)
 
     @classmethod
     def from_dict(cls, settings: dict) -> "Recipe":
         "The recipe that `dataclasses.asdict` made this dictionary of."
         settings = _tuples(settings)
         return cls(**{**settings, "augment": Augment(**settings["augment"])})
+
+# %% ../nbs/03_train.ipynb #63c6c65f
+def _check_settings(recipe: Recipe) -> None:
+    "Raises `RecipeError` for a value that a setting cannot have."
+    limits = {"epochs": 1, "steps": 0, "batch_size": 2, "patience": 0, "plateau_patience": 0, "step_epochs": 1,
+              "seed": 0}
+    for setting, least in limits.items():
+        if getattr(recipe, setting) < least:
+            raise RecipeError(f"{setting} is {getattr(recipe, setting)}: it must be at least {least}")
+    if recipe.seed >= 2**63:
+        raise RecipeError(f"seed is {recipe.seed}: it must be below 2**63")
+    if not (math.isfinite(recipe.weight_decay) and recipe.weight_decay >= 0):
+        raise RecipeError(f"weight_decay is {recipe.weight_decay}: it must be 0 or a positive number")
+    if not 0 < recipe.factor < 1:
+        raise RecipeError(f"factor is {recipe.factor}: it must be between 0 and 1 (0.5 is usual)")
+    if not (math.isfinite(recipe.learning_rate) and recipe.learning_rate > 0):
+        raise RecipeError(f"learning_rate is {recipe.learning_rate}: it must be a positive number (0.001 is usual)")
+    for setting in ("warmup", "label_smoothing"):
+        if not 0 <= getattr(recipe, setting) < 1:
+            raise RecipeError(f"{setting} is {getattr(recipe, setting)}: it must be at least 0 and below 1")
+    if not 0 <= recipe.body_rate <= 1:
+        raise RecipeError(f"body_rate is {recipe.body_rate}: it must be between 0 (frozen) and 1")
+    if not 0 < recipe.keep <= 1:
+        raise RecipeError(f"keep is {recipe.keep}: it must be a share above 0, at most 1 (all images)")
+    if not recipe.scales or recipe.scales[-1] != 1 or not all(0 < scale <= 1 for scale in recipe.scales):
+        raise RecipeError(f"scales is {recipe.scales}: it must be shares above 0, and end with 1, the whole image")
+    choices = {"optimizer": OPTIMIZERS, "normalization": (*NORMALIZATIONS, "data"),
+               "schedule": ("plateau", "step", "linear", "constant")}
+    for setting, known in choices.items():
+        if getattr(recipe, setting) not in known:
+            raise RecipeError(f"{setting} is {getattr(recipe, setting)!r}: choose one of {', '.join(known)}")
 
 # %% ../nbs/03_train.ipynb #03a8f76f
 def orthogonalize(
