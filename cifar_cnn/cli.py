@@ -332,11 +332,13 @@ def _image_files(names: list[str]) -> tuple[list[str], dict[str, str]]:
     endings, found, failed = {ending for endings in IMAGE_FORMATS.values() for ending in endings}, [], {}
     for name in names:
         if os.path.isdir(name):  # os.path's answers are yes and no, also where one may not look
-            matches, failed[name] = [], printable(f"cannot read {name}: it is a directory without images")
+            reason = f"cannot read {name}: it is a directory without images"
             try:
                 matches = [str(path) for path in visible_files(Path(name)) if path.suffix.lower() in endings]
             except DataError as error:  # it, or a folder in it, may not be read
-                failed[name] = printable(str(error))
+                matches, reason = [], str(error)
+            if not matches:
+                failed[name] = printable(reason)
         elif not os.path.exists(name) and glob.has_magic(name):
             matches = [path for path in sorted(glob.glob(name, recursive=True)) if not os.path.isdir(path)]
         else:
@@ -361,12 +363,12 @@ def predict(
 
     if as_json and as_csv:
         raise typer.BadParameter("choose one of --json and --csv")
-    (files, empty), predictor, prepared, failed = _image_files(images), Predictor(checkpoint, device or "cpu"), {}, {}
+    (files, no_images), predictor, prepared, failed = _image_files(images), Predictor(checkpoint, device or "cpu"), {}, {}
     for path in progress_bar(files, desc="reading", unit=" images"):
         try:
             prepared[path] = predictor.prepare(path)
         except ImageError as error:
-            failed[path] = empty.get(path, str(error))
+            failed[path] = no_images.get(path, str(error))
             _say(f"cifar-cnn: {failed[path]}")
     answers = dict(zip(prepared, predictor.classify(list(prepared.values()), top_k)))
     rows = [{"image": path, "error": failed[path]} if path in failed else

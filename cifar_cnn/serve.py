@@ -846,10 +846,11 @@ def listen(
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         return listener
     except (OSError, OverflowError, UnicodeError) as error:  # the last is a name that cannot be one
-        if isinstance(error, (socket.gaierror, UnicodeError)) or getattr(error, "errno", None) == errno.EADDRNOTAVAIL:
+        number = getattr(error, "errno", None)
+        if isinstance(error, (socket.gaierror, UnicodeError)) or number == errno.EADDRNOTAVAIL:
             raise ServeError(f"cannot listen on {host}: it is no address of this machine: choose another --host") from error
-        reason = os.strerror(error.errno).lower() if getattr(error, "errno", None) else str(error)
-        stop = "stop the program that does, or " if getattr(error, "errno", None) == errno.EADDRINUSE else ""
+        reason = os.strerror(number).lower() if number else str(error)
+        stop = "stop the program that does, or " if number == errno.EADDRINUSE else ""
         raise ServeError(f"cannot listen on {host} port {port} ({reason}): {stop}choose another --port or --host") from error
 
 # %% ../nbs/08_serve.ipynb #be3ab857
@@ -882,7 +883,7 @@ def serve(
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished
         address = f"[{host}]" if ":" in host else host
         _log.info("answering on http://%s:%d (stop with Ctrl-C)", address, listener.getsockname()[1])
-        gc.collect()
+        gc.collect()  # what starting has left over must not be frozen with the rest
         gc.freeze()  # else the collector goes through all of PyTorch now and then: 0.1 s in which nobody is answered
         try:
             server.run(sockets=[listener])

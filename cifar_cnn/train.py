@@ -157,7 +157,7 @@ class Muon(torch.optim.Optimizer):
         head_lr: float,             # of all other parameters, which are matrices: the last layer's, most often
         momentum: float = 0.8,
         iterations: int = 3,        # of `orthogonalize`
-        weight_decay: float = 0.0,  # of biases and matrices; kernels have a fixed norm instead: √(their number), or `keep_norms`
+        weight_decay: float = 0.0,  # of biases and matrices; a kernel's norm is √filters instead, or `keep_norms`
         body_rate: float = 1.0,     # multiplies the rates of all layers but the last
     ):
         rates, last = {"kernel": lr, "bias": bias_lr, "matrix": head_lr}, head_name(model) + "."
@@ -644,7 +644,7 @@ def hardest(
     losses: Tensor,  # N: of each image, when it was last seen; those of the images left out grow, in place
     count: int,      # of images to take
 ) -> Tensor:         # count int64, on the CPU
-    "Where the highest losses are."
+    "Where the highest losses are; the others age."
     if count == len(losses):
         return torch.arange(count)
     order = losses.argsort(descending=True, stable=True)
@@ -988,7 +988,7 @@ def _precision_and_compiled(
 # %% ../nbs/03_train.ipynb #7a744c3e
 def _resume(run: Run, folder: Path, checkpoint: Checkpoint) -> None:
     "Load a run's state. Raises `RunError` where recipe or data differ, warns where the machine does."
-    before, now = (dataclasses.asdict(recipe) for recipe in (Recipe.from_dict(checkpoint.recipe), Recipe.from_dict(dataclasses.asdict(run.recipe))))
+    before, now = dataclasses.asdict(Recipe.from_dict(checkpoint.recipe)), _tuples(dataclasses.asdict(run.recipe))
     fixed = run.recipe.schedule == "linear" or len(run.recipe.scales) > 1  # the number of epochs decides every step
     may_differ = set() if fixed else {"epochs", "steps"}                   # otherwise training on is allowed
     for name in sorted(now.keys() - may_differ):
