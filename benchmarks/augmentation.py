@@ -3,8 +3,8 @@
     python -m benchmarks.augmentation            200 rounds (a minute on two cores)
     python -m benchmarks.augmentation --quick    20 rounds; leaves the stored record alone
 
-Prints images per second on one thread and on all; stores records/augmentation.json and records/augmentation.png.
-"""
+Prints images per second on one thread and on all; stores records/augmentation.json and
+records/augmentation.png. """
 
 import argparse
 import statistics
@@ -36,7 +36,8 @@ def draw(record: dict):
     speeds, width = record["images_per_second"], 0.8 / len(record["images_per_second"])
     for number, (threads, by_name) in enumerate(speeds.items()):
         places = [place + number * width for place in range(len(by_name))]
-        bars = ax.barh(places, by_name.values(), width, label=threads, hatch="/x"[number % 2], edgecolor="white")
+        bars = ax.barh(places, by_name.values(), width, label=threads, hatch="/x"[number % 2],
+                       edgecolor="white")
         ax.bar_label(bars, fmt="{:,.0f}", padding=3)
     ax.set_yticks([place + (len(speeds) - 1) * width / 2 for place in range(len(by_name))], list(by_name))
     ax.set(xscale="log", xlabel="augmented images per second", title=record["machine"]["processor"])

@@ -14,7 +14,7 @@ from benchmarks.measure import machine, write_record
 from cifar_cnn.augment import Augment
 from cifar_cnn.evaluate import evaluate
 from cifar_cnn.model import count_parameters
-from cifar_cnn.train import fit, get_recipe, load_recipe_data, make_checkpoint
+from cifar_cnn.train import fit, get_recipe, load_recipe_data, make_checkpoint, plan
 
 SHIFTED = Augment(flip=True, pixels=2)
 VARIANTS = {
@@ -31,11 +31,12 @@ def measure(name: str) -> dict:
     torch.set_num_threads(1)
     recipe = get_recipe("compact", **VARIANTS[name])
     splits = load_recipe_data(recipe)
-    run = fit(splits, recipe, device="cpu")
+    run = fit(plan(splits, recipe), device="cpu")
     best = run.history.best
     parameters = count_parameters(run.model)
     test = evaluate(make_checkpoint(run), splits.test).accuracy
-    return {"variant": name, "parameters": parameters, "best_epoch": best["epoch"], "epochs": len(run.history),
+    return {"variant": name, "parameters": parameters, "best_epoch": best["epoch"],
+            "epochs": len(run.history),
             "train_accuracy": best["train_accuracy"], "valid_accuracy": best["valid_accuracy"],
             "test_accuracy": test}
 

@@ -14,7 +14,7 @@ from torchvision import transforms as T
 from cifar_cnn.train import load_checkpoint
 
 checkpoint = load_checkpoint(sys.argv[2])
-model = checkpoint.build_model()
+model = checkpoint.network
 size = checkpoint.model_arguments["image_size"]
 transform = T.Compose([T.Resize((size, size)), T.ToTensor(), T.Normalize(checkpoint.mean, checkpoint.std)])
 app = Flask(__name__)

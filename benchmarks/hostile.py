@@ -2,8 +2,8 @@
 
     python -m benchmarks.hostile
 
-Every image of tests/hostile.py, those that are cut off included, is read and classified once. Another process
-makes the larger ones, which needs more memory than reading them. Stores records/hostile.json.
+Every image of tests/support/hostile.py, those that are cut off included, is read and classified once. Another
+process makes the larger ones, which needs more memory than reading them. Stores records/hostile.json.
 """
 
 import subprocess
@@ -13,10 +13,11 @@ import time
 from itertools import chain
 from pathlib import Path
 
-from benchmarks.measure import in_fresh_process, machine, peak_memory, write_record
+from benchmarks.measure import machine, write_record
 from cifar_cnn.data import ImageError
 from cifar_cnn.predict import Predictor
-from tests import hostile
+from tests.support import hostile
+from tests.support.processes import in_fresh_process, peak_memory
 
 
 def measure(folder: Path) -> dict:
@@ -37,7 +38,7 @@ def measure(folder: Path) -> dict:
 
 def main() -> None:
     with tempfile.TemporaryDirectory() as name:
-        subprocess.run([sys.executable, "-m", "tests.hostile", name], check=True)
+        subprocess.run([sys.executable, "-m", "tests.support.hostile", name], check=True)
         result, peak = in_fresh_process(measure, Path(name))
     write_record("hostile", {"machine": machine(), **result, "peak_memory_gb": peak})
     print("{images:,} images, {refused:,} refused; {memory_gb_before:.2f} GB before".format(**result)

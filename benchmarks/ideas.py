@@ -17,12 +17,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from benchmarks.measure import in_fresh_process, machine, write_record
+from benchmarks.measure import machine, write_record
 from benchmarks.training import Photographs
 from cifar_cnn.augment import REPORT_AUGMENT, normalize, to_float
 from cifar_cnn.data import load_data
-from cifar_cnn.model import MODELS, FastCNN, build_model
-from cifar_cnn.train import choose_precision, fit, get_recipe
+from cifar_cnn.model import FastCNN, build_model, register_model
+from cifar_cnn.train import choose_precision, fit, get_recipe, plan
+from tests.support.processes import in_fresh_process
 
 
 class Unwhitened(FastCNN):
@@ -32,11 +33,11 @@ class Unwhitened(FastCNN):
         super().__init__(**arguments)
         self.whiten.requires_grad_(True)
 
-    def adapt(self, images):
-        pass
+    def init_whitening(self, images):
+        "Keep the random filters."
 
 
-MODELS["unwhitened"] = Unwhitened
+register_model("unwhitened", Unwhitened)
 
 
 def report_steps(rounds: int) -> dict[str, float]:
@@ -82,7 +83,7 @@ def variants() -> dict[str, dict]:
     by_chance = dataclasses.replace(fast.augment, alternate=False)
     plain = {
         "model": "unwhitened",
-        "model_arguments": {**fast.model_arguments, "looks": 1},
+        "views": 1,
         "augment": by_chance,
         "label_smoothing": 0.0,
         "optimizer": "adam",
@@ -100,7 +101,7 @@ def variants() -> dict[str, dict]:
         "Muon": muon,
         "label smoothing": {"label_smoothing": fast.label_smoothing},
         "alternating flips": {"augment": fast.augment},
-        "two looks": {"model_arguments": fast.model_arguments},
+        "two views": {"views": fast.views},
     }
     settings, result = {}, {}
     for name, change in additions.items():
@@ -114,8 +115,8 @@ def train(name: str, seed: int) -> tuple[float, float]:
     "Seconds and validation accuracy of the fast recipe with the ideas up to this one."
     splits, recipe = load_data("cifar10", seed=seed), get_recipe("fast", seed=seed, **variants()[name])
     start = time.perf_counter()
-    run = fit(splits, recipe, device="cpu")
-    return time.perf_counter() - start, run.accuracy
+    run = fit(plan(splits, recipe), device="cpu")
+    return time.perf_counter() - start, run.best.accuracy
 
 
 def main():

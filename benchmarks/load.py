@@ -2,16 +2,15 @@
 
     python -m benchmarks.load [--minutes 10] [--checkpoint FILE]
 
-64 connections send good images, files that are none, uploads that are too large and uploads that stop half-way.
-Every good image must get the answer of one of the two checkpoints, every bad one its refusal; the record holds the
-server's memory over time.
+64 connections send good images, files that are none, uploads that are too large and uploads that stop
+half-way. Every good image must get the answer of one of the two checkpoints, every bad one its refusal; the
+record holds the server's memory over time.
 Writes benchmarks/records/load.json; the exit code is 1 if anything went wrong.
 """
 
 import argparse
 import asyncio
 import dataclasses
-import io
 import random
 import re
 import sys
@@ -21,21 +20,15 @@ from collections import Counter
 from pathlib import Path
 
 import httpx
-import numpy as np
-from PIL import Image
 
 from benchmarks.measure import machine, write_record
 from benchmarks.serve import PROGRAM, running
 from cifar_cnn.data import load_data
+from cifar_cnn.images.pixels import to_png
 from cifar_cnn.predict import Predictor
 from cifar_cnn.train import Checkpoint, load_checkpoint
 
 CONNECTIONS = 64
-
-
-def as_png(pixels: np.ndarray) -> bytes:
-    Image.fromarray(pixels).save(file := io.BytesIO(), "PNG")
-    return file.getvalue()
 
 
 def other(checkpoint: Checkpoint) -> Checkpoint:
@@ -123,18 +116,21 @@ async def watch(url: str, path: Path, checkpoints: list[Checkpoint], end: float,
             print(samples[-1], flush=True)
 
 
-async def load(url: str, path: Path, checkpoints: list[Checkpoint], minutes: float) -> tuple[Counts, list[dict]]:
+async def load(
+    url: str, path: Path, checkpoints: list[Checkpoint], minutes: float
+) -> tuple[Counts, list[dict]]:
     images = load_data("cifar10").test.images[:200].permute(0, 2, 3, 1).numpy()
     expected = [Predictor(checkpoint).predict(list(images)) for checkpoint in checkpoints]
     counts, samples, end = Counts(), [], time.monotonic() + 60 * minutes
-    clients = [connection(url, [as_png(image) for image in images], expected, end, seed, counts)
+    clients = [connection(url, [to_png(image) for image in images], expected, end, seed, counts)
                for seed in range(CONNECTIONS)]
     await asyncio.gather(*clients, watch(url, path, checkpoints, end, samples))
     return counts, samples
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--minutes", type=float, default=10)
     parser.add_argument("--checkpoint", help="default: the one in the package")
     arguments = parser.parse_args()

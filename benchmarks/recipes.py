@@ -5,11 +5,11 @@
     python -m benchmarks.recipes simple compact mnist --seeds 3
 
 Seconds are from images in memory to finished weights, everything included. The seed also draws the validation
-images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json, where
-other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds out: for runs
-beside other work, whose accuracy counts and whose time does not. A resumed run has none either: nobody timed its
-beginning. What the same seed took on the same machine before then stays. --device cuda and --precision fp32 keep
-records of their own.
+images. With --runs, runs are kept there and resumed if they were interrupted. Stores records/recipes.json,
+where other seeds of the same recipe stay; the README's table is made from it. --untimed leaves the seconds
+out: for runs beside other work, whose accuracy counts and whose time does not. A resumed run has none
+either: nobody timed its beginning. What the same seed took on the same machine before then stays. --device
+cuda and --precision fp32 keep records of their own.
 """
 
 import argparse
@@ -20,17 +20,20 @@ from pathlib import Path
 
 import torch.nn.functional as F
 
-from benchmarks.measure import in_fresh_process, read_record, write_record
+from benchmarks.measure import read_record, write_record
 from cifar_cnn.evaluate import evaluate
-from cifar_cnn.model import count_parameters, dimensions
-from cifar_cnn.train import Recipe, fit, get_recipe, load_recipe_data, make_checkpoint
+from cifar_cnn.model import count_parameters
+from cifar_cnn.networks.dimensions import dimensions
+from cifar_cnn.train import Recipe, fit, get_recipe, load_recipe_data, make_checkpoint, plan, resume
+from tests.support.processes import in_fresh_process
 
 
 def train(name: str, seed: int, out: Path | None, device: str, precision: str | None) -> dict:
     recipe = get_recipe(name, seed=seed)
     splits, start = load_recipe_data(recipe), time.perf_counter()
-    resume = out is not None and (out / "last.pth").exists()
-    run = fit(splits, recipe, out, resume=resume, device=device, precision=precision)
+    resumed = out is not None and (out / "last.pth").exists()
+    planned = resume(out, splits=splits, recipe=recipe) if resumed else plan(splits, recipe, folder=out)
+    run = fit(planned, device, precision)
     seconds = time.perf_counter() - start
     if run.interrupted:
         raise SystemExit("interrupted: the same command goes on")
@@ -38,13 +41,13 @@ def train(name: str, seed: int, out: Path | None, device: str, precision: str | 
     table = dimensions(run.model, tuple(splits.test.images.shape[1:]))
     return {
         "seed": seed,
-        "seconds": None if resume else seconds,
-        "resumed": resume,
+        "seconds": None if resumed else seconds,
+        "resumed": resumed,
         "machine": run.environment,
         "parameters": count_parameters(run.model),
         "multiply_adds": int(table.multiply_adds.sum()),
         "images": [len(part) for part in (splits.train, splits.valid, splits.test)],
-        "valid_accuracy": run.accuracy,
+        "valid_accuracy": run.best.accuracy,
         "test_accuracy": tested.accuracy,
         "test_loss": F.nll_loss(tested.probabilities.log(), tested.labels).item(),
         "predictions": "".join(map(str, tested.predictions.tolist())),  # one digit for each test image
@@ -66,7 +69,9 @@ def same_recipe(record: dict, recipe: Recipe) -> bool:
     return "recipe" in record and Recipe.from_dict(record["recipe"]) == recipe
 
 
-def measure(name: str, seeds: range, folder: Path | None, timed: bool, device: str, precision: str | None) -> None:
+def measure(
+    name: str, seeds: range, folder: Path | None, timed: bool, device: str, precision: str | None
+) -> None:
     key = "-".join([name, *([] if device == "cpu" else [device]), *([precision] if precision else [])])
     recipe, before = get_recipe(name), read_record("recipes").get(key, {})
     runs = {run["seed"]: run for run in before["runs"]} if same_recipe(before, recipe) else {}

@@ -17,8 +17,7 @@ from torch import Tensor
 
 from benchmarks.measure import RECORDS, machine, write_record
 from cifar_cnn.data import load_data
-from cifar_cnn.export import OnnxPredictor
-from cifar_cnn.predict import Predictor
+from cifar_cnn.export import OnnxEngine
 from cifar_cnn.train import load_checkpoint, predict_logits
 
 BATCHES = (1, 8, 64)
@@ -30,19 +29,20 @@ def runtimes(checkpoint: str) -> dict[str, Callable[[Tensor], Tensor]]:
     loaded = load_checkpoint(checkpoint)
 
     def pytorch(precision: str, compiled: bool = False):
-        model = Predictor(loaded).model
+        model = load_checkpoint(checkpoint).network
         if compiled:
             model.compile(dynamic=False)
-        answer = lambda images: predict_logits(model, images, loaded.mean, loaded.std, precision)
+        answer = lambda images: predict_logits(
+            model, images, loaded.mean, loaded.std, precision, loaded.views)
         return lambda images: (answer(images) / loaded.temperature).softmax(1)
 
-    onnx = OnnxPredictor(loaded, threads=1)
+    onnx = OnnxEngine(loaded, threads=1)
     return {
         "PyTorch fp32": pytorch("fp32"),
         "PyTorch bf16": pytorch("bf16"),
         "PyTorch fp32, compiled": pytorch("fp32", compiled=True),
         "PyTorch bf16, compiled": pytorch("bf16", compiled=True),
-        "ONNX Runtime fp32": lambda images: onnx.probabilities(images)[0],
+        "ONNX Runtime fp32": lambda images: onnx(images)[0],
     }
 
 
@@ -59,7 +59,8 @@ def images_per_second(runtime: Callable[[Tensor], Tensor], images: Tensor, secon
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(description=__doc__,
+                                     formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="shorter, less exact")
     parser.add_argument("--checkpoint", default=str(REPORT), help="default: the report's network")
     arguments = parser.parse_args()
@@ -74,9 +75,11 @@ def main() -> None:
         changed = int((answers.argmax(1) != reference.argmax(1)).sum())
         for batch in BATCHES:
             speed = images_per_second(runtime, test[:batch], 0.5 if arguments.quick else 5)
-            rows.append({"runtime": name, "batch": batch, "images_per_second": speed, "difference": difference,
+            rows.append({"runtime": name, "batch": batch, "images_per_second": speed,
+                         "difference": difference,
                          "labels_changed": changed})
-            print(f"{name:30} batches of {batch:2}: {speed:7.0f} images/s, largest difference {difference:.1e}, "
+            print(f"{name:30} batches of {batch:2}: {speed:7.0f} images/s, largest difference "
+                  f"{difference:.1e}, "
                   f"{changed} of {len(compared):,} labels changed", flush=True)
     write_record("runtimes_quick" if arguments.quick else "runtimes", {
         "machine": machine(), "quick": arguments.quick, "checkpoint": Path(arguments.checkpoint).name,

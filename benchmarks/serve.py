@@ -2,16 +2,15 @@
 
     python -m benchmarks.serve [--quick] [--checkpoint FILE]
 
-Needs wrk (apt-get install wrk). 100 test images as PNG files, 1, 8 and 64 connections, one server after the other.
-Before the load, every answer is compared with the predictor's. Writes benchmarks/records/serve.json (--quick:
-serve_quick.json).
+Needs wrk (apt-get install wrk). 100 test images as PNG files, 1, 8 and 64 connections, one server after the
+other. Before the load, every answer is compared with the predictor's. Writes benchmarks/records/serve.json
+(--quick: serve_quick.json).
 """
 
 import argparse
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import sysconfig
@@ -26,15 +25,11 @@ from PIL import Image
 from benchmarks.measure import RECORDS, machine, write_record
 from cifar_cnn.data import load_data
 from cifar_cnn.predict import Predictor
+from tests.support.processes import free_port
 
 CONNECTIONS = (1, 8, 64)
 REPORT = RECORDS / "report.pth"
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cifar-cnn"
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return listener.getsockname()[1]
 
 
 def commands(checkpoint: str) -> dict[str, Callable[[int], list]]:
@@ -92,7 +87,8 @@ def load(url: str, files: list[Path], connections: int, seconds: float) -> dict:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few seconds each")
     parser.add_argument("--checkpoint", default=str(REPORT), help="default: the report's network")
     arguments = parser.parse_args()

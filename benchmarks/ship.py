@@ -3,7 +3,7 @@
     cifar-cnn train --recipe report --out runs/report
     python -m benchmarks.ship runs/report
     cifar-cnn train --recipe fast94 --out runs/fast94
-    python -m benchmarks.ship runs/fast94 --package --looks 2
+    python -m benchmarks.ship runs/fast94 --package --views 2
 
 The package's network is stored in half precision: half the bytes. It says how many answers that changes.
 """
@@ -17,36 +17,35 @@ import torch
 
 from benchmarks.measure import RECORDS, write_record
 from cifar_cnn.data import load_data
-from cifar_cnn.evaluate import evaluate, summarize
+from cifar_cnn.evaluate import evaluate
+from cifar_cnn.pages.report import summarize
 from cifar_cnn.train import (
     Checkpoint,
     History,
     Recipe,
     Run,
     choose_precision,
-    fit_familiarity,
-    judge,
+    finish,
     load_checkpoint,
     make_checkpoint,
 )
+from cifar_cnn.training.runfolder import RunFolder
 
 PACKAGED = RECORDS.parent.parent / "cifar_cnn" / "pretrained" / "cifar10.pth"
 
 
-def with_looks(checkpoint: Checkpoint, looks: int) -> Checkpoint:
-    "The same weights, looking so many times at an image; calibrated again on the validation images."
-    recipe = Recipe.from_dict(checkpoint.recipe)
-    recipe = dataclasses.replace(recipe, model_arguments={**recipe.model_arguments, "looks": looks})
+def with_views(checkpoint: Checkpoint, views: int) -> Checkpoint:
+    "The same weights, predicting from so many views of an image; calibrated again on the validation images."
+    recipe = dataclasses.replace(Recipe.from_dict(checkpoint.recipe), views=views)
     splits, device = load_data(checkpoint.data["source"], **checkpoint.data["options"]), torch.device("cpu")
     run = Run(splits, recipe, device, choose_precision(device))
-    if run.fingerprint != checkpoint.data["fingerprint"]:
+    if not run.fingerprint.startswith(checkpoint.data["fingerprint"]):
         sys.exit("the images are not those that the network was trained on")
-    run.model.load_state_dict(checkpoint.weights)
-    run.best_weights, run.history, run.environment = (
-        checkpoint.weights, History(checkpoint.history), checkpoint.environment)
-    judge(run)
-    fit_familiarity(run)
-    return make_checkpoint(run)
+    run.best.weights = checkpoint.weights
+    run.history = History(checkpoint.history)
+    run.environment = checkpoint.environment
+    run.stopping.waited = run.stopping.patience = 1  # it has finished
+    return make_checkpoint(finish(run, RunFolder(None)))
 
 
 def halved(checkpoint: Checkpoint) -> Checkpoint:
@@ -58,10 +57,10 @@ def halved(checkpoint: Checkpoint) -> Checkpoint:
     return dataclasses.replace(checkpoint, weights=shorter)
 
 
-def ship(run: Path, looks: int | None, package: bool) -> None:
+def ship(run: Path, views: int | None, package: bool) -> None:
     checkpoint = load_checkpoint(run)
-    if looks:
-        checkpoint = with_looks(checkpoint, looks)
+    if views:
+        checkpoint = with_views(checkpoint, views)
     name = checkpoint.recipe["name"]
     test = load_data(checkpoint.data["source"], **checkpoint.data["options"]).test
     evaluation = evaluate(checkpoint, test)
@@ -86,10 +85,11 @@ def main():
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("run", type=Path)
-    parser.add_argument("--looks", type=int, choices=(1, 2, 6), help="at an image; default: as the recipe has it")
+    parser.add_argument("--views", type=int, choices=(1, 2, 6),
+                        help="of an image; default: as the recipe has it")
     parser.add_argument("--package", action="store_true", help="ship it with the package")
     options = parser.parse_args()
-    ship(options.run, options.looks, options.package)
+    ship(options.run, options.views, options.package)
 
 
 if __name__ == "__main__":

@@ -1,11 +1,12 @@
 """The report's training loop as anyone would write it, and ours, in turn, on the same images in the same run.
 
     python -m benchmarks.training            more steps of each, three times (about 9 minutes on two cores)
-    python -m benchmarks.training --quick    some steps of each (under 3 minutes); leaves the stored record alone
+    python -m benchmarks.training --quick    some steps of each (under 3 minutes); leaves the stored record
+    alone
 
-Prints images per second, seconds per epoch, the fraction of what the machine's convolutions can do, peak memory
-(without the data loader's workers), the loss, and seconds to 82.28% (the report's validation accuracy) and to 94%;
-stores records/training.json and records/training.png.
+Prints images per second, seconds per epoch, the fraction of what the machine's convolutions can do, peak
+memory (without the data loader's workers), the loss, and seconds to 82.28% (the report's validation
+accuracy) and to 94%; stores records/training.json and records/training.png.
 """
 
 import argparse
@@ -21,14 +22,15 @@ from torchvision import transforms as T
 from benchmarks.measure import (
     RECORDS,
     convolution_limit,
-    in_fresh_process,
     machine,
     read_record,
     write_record,
 )
 from cifar_cnn.data import load_data
-from cifar_cnn.model import build_model, dimensions, training_multiply_adds
-from cifar_cnn.train import RECIPES, Run, choose_precision, fit, get_recipe, train_step
+from cifar_cnn.model import build_model
+from cifar_cnn.networks.dimensions import dimensions, training_multiply_adds
+from cifar_cnn.train import RECIPES, Run, choose_precision, fit, get_recipe, plan, train_step
+from tests.support.processes import in_fresh_process
 
 TARGET = 0.8228  # the report's validation accuracy at the end
 BATCH = 64
@@ -90,22 +92,22 @@ def ours(steps: int, recipe: str, compiled: bool = False) -> dict:
     run = Run(load_data("cifar10"), get_recipe(recipe), device, choose_precision(device), compiled)
     steps = min(steps, len(run.images) // run.recipe.batch_size)  # whole batches
     for _ in range(steps):
-        start, before = time.perf_counter(), run.totals[0].item()
+        start, before = time.perf_counter(), run.position.totals[0].item()
         train_step(run)
         seconds.append(time.perf_counter() - start)
-        losses.append((run.totals[0].item() - before) / run.recipe.batch_size)
+        losses.append((run.position.totals[0].item() - before) / run.recipe.batch_size)
     return {"seconds": seconds, "loss": statistics.mean(losses[steps // 2 :])}
 
 
 def whole(recipe: str) -> dict:
     "A whole training, from images in memory to finished weights."
     splits, start = load_data("cifar10"), time.perf_counter()
-    run = fit(splits, get_recipe(recipe), device="cpu")
-    return {"seconds": time.perf_counter() - start, "valid_accuracy": run.accuracy}
+    run = fit(plan(splits, get_recipe(recipe)), device="cpu")
+    return {"seconds": time.perf_counter() - start, "valid_accuracy": run.best.accuracy}
 
 
 def contenders(quick: bool) -> dict[str, tuple]:
-    "Name → function, arguments, images in a batch. A quick look leaves out what did not pay where we measured."
+    "Name → function, arguments, images in a batch. A quick look leaves out what did not pay here."
     steps, large = 60 if quick else 250, get_recipe("fast").batch_size
     workers = {} if quick else {"naive, 2 workers": (naive, (steps, 2), BATCH)}
     compiled = {} if quick else {"report, compiled": (ours, (steps, "report", True), BATCH)}
@@ -155,8 +157,10 @@ def measure(quick: bool) -> dict:
 
 
 def seconds_to(result: dict) -> dict[str, dict]:
-    """To the report's validation accuracy: epochs to there (of the stored run) × seconds of an epoch; the fast
-    recipe's whole run, if that gets there. To 94% of the test images: the recipes that do, from their record."""
+    """To the report's validation accuracy: epochs to there (of the stored run) × seconds of an epoch; the
+    fast
+    recipe's whole run, if that gets there. To 94% of the test images: the recipes that do, from their
+    record."""
     history, whole = read_record("report")["history"], result["fast, whole"]
     epochs = next(row["epoch"] for row in history if row["valid_accuracy"] >= TARGET)
     to_report = {name: epochs * row["seconds_per_epoch"] for name, row in result["contenders"].items()}
@@ -185,11 +189,12 @@ def report(result: dict) -> str:
         reached = f"{to_report[name]:7,.0f} s" if to_report[name] else "not reached"
         lines.append(
             f"{name:18} {row['images_per_second']:8,.0f} {times:4.1f} {row['seconds_per_epoch']:6.0f} s "
-            f"{row['of_convolution_limit']:12.0%} {row['peak_memory_gb']:6.1f} GB {row['loss']:6.2f} {reached}"
+            f"{row['of_convolution_limit']:12.0%} {row['peak_memory_gb']:6.1f} GB "
+            f"{row['loss']:6.2f} {reached}"
         )
     lines += [
         "",
-        "An epoch: its training steps alone. Loss: mean of the steps' second half (fast: with label smoothing).",
+        "An epoch: its training steps alone. Loss: mean of the second half (fast: with label smoothing).",
         f"fast, a whole run: {whole['seconds']:.1f} s, {whole['valid_accuracy']:.2%} validation, "
         f"{whole['peak_memory_gb']:.1f} GB",
     ]
@@ -205,7 +210,8 @@ def draw(result: dict):
     figure, axes = plt.subplots(1, 3, figsize=(11, 2.8), layout="constrained", sharey=True)
     panels = {
         "training images per second": ([rows[name]["images_per_second"] for name in names], "{:,.0f}"),
-        f"seconds to {TARGET:.2%} validation": ([to_report[name] or float("nan") for name in names], "{:,.0f}"),
+        f"seconds to {TARGET:.2%} validation": (
+            [to_report[name] or float("nan") for name in names], "{:,.0f}"),
         "peak memory in GB": ([rows[name]["peak_memory_gb"] for name in names], "{:.1f}"),
     }
     for ax, (label, (values, form)) in zip(axes, panels.items()):

@@ -16,7 +16,7 @@ import torch
 from benchmarks.measure import machine, write_record
 from cifar_cnn.data import Splits, load_data
 from cifar_cnn.evaluate import evaluate
-from cifar_cnn.train import Checkpoint, fit, get_recipe, make_checkpoint
+from cifar_cnn.train import Checkpoint, fit, get_recipe, make_checkpoint, plan
 
 OTHERS = "cifar10:airplane,automobile,bird,deer,frog,horse,ship,truck"
 WAYS = {"from scratch": 1.0, "fine-tuned": 0.1, "head only": 0.0}  # the body's learning rate, relative
@@ -34,10 +34,10 @@ def first(splits: Splits, count: int, seed: int) -> Splits:
 def accuracy(splits: Splits, way: str, seed: int, body: Checkpoint) -> dict:
     recipe = get_recipe("fast", seed=seed, body_rate=WAYS[way])
     start = time.perf_counter()
-    run = fit(splits, recipe, device="cpu", start=None if way == "from scratch" else body)
+    run = fit(plan(splits, recipe, initial=None if way == "from scratch" else body), device="cpu")
     seconds = time.perf_counter() - start
     return {"images": len(splits.train), "way": way, "seed": seed, "seconds": seconds,
-            "valid_accuracy": run.accuracy,
+            "valid_accuracy": run.best.accuracy,
             "test_accuracy": evaluate(make_checkpoint(run), splits.test).accuracy}
 
 
@@ -47,7 +47,7 @@ def main():
     )
     parser.add_argument("--seeds", type=int, default=3)
     options = parser.parse_args()
-    body = make_checkpoint(fit(load_data(OTHERS), get_recipe("fast", epochs=6), device="cpu"))
+    body = make_checkpoint(fit(plan(OTHERS, get_recipe("fast", epochs=6)), device="cpu"))
     print(f"body: {body.accuracy:.2%} validation on the eight classes")
     pets, rows = partial(load_data, "cifar10:cat,dog", valid_fraction=0.02), []
     for seed in range(options.seeds):

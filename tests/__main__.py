@@ -11,14 +11,15 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
-STEPS = [  # heading, command, threads a process: two notebooks run side by side, pytest runs alone
+STEPS = [  # heading, command, threads a process: two notebooks, and two files of tests, run side by side
     ("Notebooks (nbdev_test)", [SCRIPTS / "nbdev_test", "--n_workers", "2", "--timing"], "1"),
-    ("Tests (pytest)", [sys.executable, "-m", "pytest", "-q"], "2"),
+    ("Tests (pytest)", [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"], "1"),
 ]
 
 
 def main():
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # background jobs ignore it, and so would children
+    # background jobs ignore it, and so would children
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     failed = []
     with tempfile.TemporaryDirectory() as empty:
         # No test may lean on what this machine has downloaded before, or download anything now: it would pass

@@ -22,7 +22,7 @@ import threading
 import time
 import warnings
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from multiprocessing.sharedctypes import RawValue
 from pathlib import Path
 from random import Random
@@ -32,7 +32,9 @@ from tqdm import tqdm
 
 from cifar_cnn import train
 from cifar_cnn.data import load_data
-from cifar_cnn.train import CheckpointError, fit, get_recipe, load_checkpoint
+from cifar_cnn.train import CheckpointError, fit, get_recipe, load_checkpoint, plan
+from cifar_cnn.train import resume as resume_run
+from cifar_cnn.training import checkpoint
 
 # With so large a learning rate not every epoch is the best so far, and best and current weights differ.
 RECIPE = get_recipe("report", epochs=4, batch_size=128, learning_rate=0.01, plateau_patience=0)
@@ -104,12 +106,13 @@ def train_in_child(out, resume, progress, moment, recipe, save_seconds):
 
     note(train, "train_step", "in a step")
     note(train, "end_epoch", "validating")
-    note(train, "save_atomically", "writing a file")
+    note(checkpoint, "save_atomically", "writing a file")
     note(os, "fsync", "flushing a file")
     note(os, "replace", "renaming a file")
     splits = load_data("digits")
     progress.phase_number = PHASES.index("between two steps")
-    fit(splits, recipe, out, resume=resume, save_seconds=save_seconds)
+    planned = resume_run(out, splits=splits, recipe=recipe) if resume else plan(splits, recipe, folder=out)
+    fit(planned, save_seconds=save_seconds)
 
 
 def start(out: Path, moment: Moment | None = None, recipe=RECIPE, save_seconds: float = 0):
@@ -162,7 +165,7 @@ def whole_files(out: Path) -> list[str]:
     "The checkpoints of a run. Raises `CheckpointError` if one of them cannot be read to its last weight."
     found = [name for name in FILES if (out / name).exists()]
     for name in found:
-        load_checkpoint(out / name).build_model()
+        load_checkpoint(out / name).network
     return found
 
 
@@ -170,8 +173,8 @@ def saved_steps(out: Path) -> int:
     "The steps after which a resumed run goes on."
     if not (out / "last.pth").exists():
         return 0
-    checkpoint = load_checkpoint(out / "last.pth")
-    return checkpoint.epoch * STEPS_PER_EPOCH + checkpoint.training["step"]
+    last = load_checkpoint(out / "last.pth")
+    return last.epoch * STEPS_PER_EPOCH + last.training["position"]["step"]
 
 
 def differences(ours, theirs, where=""):
@@ -197,6 +200,11 @@ def differences(ours, theirs, where=""):
         yield f"{where} is {ours!r}, not {theirs!r}"
 
 
+def fields_of(checkpoint) -> dict:
+    "What a checkpoint's file holds; not the network that was built of it."
+    return {field.name: getattr(checkpoint, field.name) for field in fields(checkpoint)}
+
+
 def bits(tensor: torch.Tensor) -> torch.Tensor:
     "The bytes of a tensor: −0 equals 0 and no NaN equals itself, but their bytes tell."
     return tensor.contiguous().reshape(-1).view(torch.uint8)
@@ -210,7 +218,7 @@ def compare(out: Path, undisturbed: Path) -> list[str]:
             found.append(f"{name} is missing")
             continue
         ours, theirs = load_checkpoint(out / name), load_checkpoint(undisturbed / name)
-        found += differences(vars(ours), vars(theirs), name)
+        found += differences(fields_of(ours), fields_of(theirs), name)
     return found
 
 

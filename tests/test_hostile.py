@@ -1,4 +1,4 @@
-"""Hostile images (`tests/hostile.py`): each gives the right answer or one sentence, in bounded time and memory."""
+"""Hostile images (tests/support/hostile.py): the right answer or one sentence, in bounded time and memory."""
 
 import io
 import json
@@ -13,15 +13,16 @@ import numpy as np
 import pytest
 
 from cifar_cnn.data import ImageError
-from cifar_cnn.predict import Predictor, PredictorWidget, read_image
-from tests import hostile
+from cifar_cnn.pages.widget import PredictorWidget
+from cifar_cnn.predict import Predictor, read_image
+from tests.support import hostile
 
 ROOT = Path(__file__).parent.parent
 PROGRAM = Path(sysconfig.get_path("scripts")) / "cifar-cnn"
-pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # pytest forgets the package's own filter
+pytestmark = pytest.mark.filterwarnings(r"ignore::UserWarning:PIL\..*")  # pytest forgets ours
 
 HANGS = 10   # seconds; each takes less than 2 on an idle machine, most a millisecond
-MEMORY = 500  # MB above what Python needs with torch loaded: 1 GB for the whole process with torch's CPU build
+MEMORY = 500  # MB above what Python needs with torch loaded
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def predictor():
 def folder(tmp_path_factory):
     "All files of the corpus that are not cut off, written by a process of its own."
     folder = tmp_path_factory.mktemp("hostile")
-    subprocess.run([sys.executable, "-m", "tests.hostile", folder], cwd=ROOT, check=True)
+    subprocess.run([sys.executable, "-m", "tests.support.hostile", folder], cwd=ROOT, check=True)
     return folder
 
 
@@ -90,7 +91,7 @@ def test_arrays_that_are_no_images(name, predictor):
 PREDICT_ALL = """
 import gc, os
 from pathlib import Path
-from benchmarks.measure import peak_memory
+from tests.support.processes import peak_memory
 from cifar_cnn.data import ImageError
 from cifar_cnn.predict import Predictor
 
@@ -140,7 +141,8 @@ def test_program_answers_the_good_and_names_the_bad(folder, predictor):
             assert case.may_refuse, answers[case.name]
         else:
             expected = predictor.predict(case.pixels)
-            assert abs(answers[case.name]["probabilities"][expected.label] - expected.confidence) < 0.05, case.name
+            given = answers[case.name]["probabilities"][expected.label]
+            assert abs(given - expected.confidence) < 0.05, case.name
 
 
 def test_the_widget_answers_or_says_why_and_goes_on():

@@ -6,9 +6,9 @@ import torch
 from PIL import Image
 from torchvision.transforms import functional as TF
 
-from benchmarks.measure import in_fresh_process
-from benchmarks.photos import load, make_photos
-from cifar_cnn.data import ImageSet, SaveError, fit_square, load_data, select
+from cifar_cnn.data import ImageSet, SaveError, fit_square, load_data, subset
+from tests.support.photos import load, make_photos
+from tests.support.processes import in_fresh_process
 
 
 def test_cut_as_torchvision_does():
@@ -37,7 +37,7 @@ def test_a_full_disk_is_one_sentence(tmp_path):
     blocked = tmp_path / "file"
     blocked.write_text("")
     with pytest.raises(SaveError, match="choose another"):
-        select(images, torch.tensor([0]), blocked / "inside", in_memory=0)
+        subset(images, torch.tensor([0]), blocked / "inside", in_memory=0)
 
 
 def test_a_cache_with_lost_or_foreign_files_is_made_again(tmp_path):

@@ -25,6 +25,7 @@ from kill_and_resume import (
     compare,
     differences,
     exit_code,
+    fields_of,
     kill,
     processes,
     saved_steps,
@@ -36,7 +37,7 @@ from kill_and_resume import (
 )
 
 from cifar_cnn.data import load_data
-from cifar_cnn.train import RECIPES, RunError, choose_compiled, fit, get_recipe, load_checkpoint
+from cifar_cnn.train import RECIPES, RunError, choose_compiled, fit, get_recipe, load_checkpoint, plan, resume
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor fork")
 
@@ -75,11 +76,11 @@ def test_undisturbed_run_shows_what_it_should(undisturbed):
     assert len(accuracies) == RECIPE.epochs and saved_steps(undisturbed) == TOTAL_STEPS
     assert accuracies[-1] > 0.2, "it learned nothing"
     assert any(later <= earlier for earlier, later in zip(accuracies, accuracies[1:])), "it only rose"
-    assert not list(differences(best.weights, last.training["best_weights"]))
+    assert not list(differences(best.weights, last.training["best"]["weights"]))
 
 
 def test_a_difference_of_one_bit_is_found(undisturbed):
-    ours, theirs = (vars(load_checkpoint(undisturbed / "last.pth")) for _ in range(2))
+    ours, theirs = (fields_of(load_checkpoint(undisturbed / "last.pth")) for _ in range(2))
     assert not list(differences(ours, theirs))
     weight = ours["training"]["optimizer"]["state"][3]["exp_avg"]
     weight.view(-1).view(torch.int32)[5] ^= 1
@@ -120,7 +121,7 @@ def test_killed_in_the_first_save(undisturbed, tmp_path):
     assert kill(tmp_path / "run", Moment(0, "renaming a file", exactly="before"))
     assert not whole_files(tmp_path / "run") and list((tmp_path / "run").iterdir())
     with pytest.raises(RunError, match="no run to resume"):
-        fit(load_data("digits"), RECIPE, tmp_path / "run", resume=True)
+        fit(resume(tmp_path / "run", splits=load_data("digits"), recipe=RECIPE))
     train_until(tmp_path / "run")
     assert not compare(tmp_path / "run", undisturbed)
 
@@ -139,7 +140,8 @@ def test_program_killed_and_resumed(random, tmp_path):
     options = [f"--{name.replace('_', '-')}={value}" for name, value in settings.items()]
     environment = os.environ | {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
 
-    command = [PROGRAM, "train", "--data", "digits", "--recipe", "report", "--out", tmp_path / "run", *options]
+    command = [PROGRAM, "train", "--data", "digits", "--recipe", "report", "--out", tmp_path / "run",
+               *options]
     process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
     said = next((line for line in process.stderr if line.startswith("epoch  1/6")), "")
     time.sleep(random.uniform(0, 0.5))
@@ -154,7 +156,7 @@ def test_program_killed_and_resumed(random, tmp_path):
     assert "another" not in result.stderr, "nothing is different when it is resumed"
     for name in FILES:
         ours, theirs = (load_checkpoint(tmp_path / run / name) for run in ("run", "undisturbed"))
-        assert not list(differences(vars(ours), vars(theirs), name))
+        assert not list(differences(fields_of(ours), fields_of(theirs), name))
     assert json.loads(result.stdout)["valid_accuracy"] == load_checkpoint(tmp_path / "run").accuracy
     assert not list((tmp_path / "run").glob("*.tmp"))
 
@@ -218,7 +220,7 @@ def test_resuming_with_another_number_of_threads_warns(tmp_path):
     torch.set_num_threads(2)
     try:
         with pytest.warns(UserWarning, match=r"resuming with another threads \(1 before, 2 now\)") as warned:
-            run = fit(load_data("digits"), RECIPE, tmp_path / "run", resume=True)
+            run = fit(resume(tmp_path / "run", splits=load_data("digits"), recipe=RECIPE))
     finally:
         torch.set_num_threads(threads)
     assert sum("resuming" in str(warning.message) for warning in warned) == 1, "the rest is as it was"
@@ -231,11 +233,11 @@ def test_compiled_run(tmp_path):
     if not choose_compiled(torch.device("cpu"), asked=True):
         pytest.skip("PyTorch cannot compile on this machine")
     digits, recipe = load_data("digits"), get_recipe("simple", epochs=2)
-    whole = fit(digits, recipe, device="cpu", compiled=True)
-    stopped = fit(digits, recipe, tmp_path / "run", device="cpu", compiled=True,
+    whole = fit(plan(digits, recipe), device="cpu", compiled=True)
+    stopped = fit(plan(digits, recipe, folder=tmp_path / "run"), device="cpu", compiled=True,
                   on_epoch=lambda history: signal.raise_signal(signal.SIGINT))
     torch.compiler.reset()
-    resumed = fit(digits, recipe, tmp_path / "run", resume=True, device="cpu")
+    resumed = fit(resume(tmp_path / "run", splits=digits), device="cpu")
     assert stopped.interrupted and resumed.finished and resumed.environment["compiled"] == "yes"
     for name, tensor in whole.model.state_dict().items():
         assert tensor.equal(resumed.model.state_dict()[name]), name

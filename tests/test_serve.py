@@ -1,11 +1,11 @@
 """The server as a process, over real sockets: start and stop, hostile clients, load, a new model, kill -9.
 
-What needs no process, every endpoint and status, is tested beside the code in nbs/08_serve.ipynb.
+What needs no process, every endpoint and status, is tested beside the code, in nbs/13_serve.ipynb and
+nbs/reference/serving.
 """
 
 import contextlib
 import dataclasses
-import io
 import itertools
 import json
 import multiprocessing
@@ -29,16 +29,20 @@ from unittest import mock
 import httpx
 import numpy as np
 import pytest
-import torch
 from fastapi.testclient import TestClient
-from PIL import Image
 
 from cifar_cnn import cli
+from cifar_cnn.base.machine import listen
 from cifar_cnn.data import load_data
-from cifar_cnn.predict import Predictor, PredictorWidget, largest_difference
-from cifar_cnn.serve import Settings, create_app, http_server, listen, load
+from cifar_cnn.images.pixels import to_png
+from cifar_cnn.pages.widget import PredictorWidget
+from cifar_cnn.predict import Predictor, largest_difference
+from cifar_cnn.serve import load
+from cifar_cnn.serving.limits import Settings
+from cifar_cnn.serving.server import create_app, http_server
 from cifar_cnn.train import load_checkpoint
-from tests import hostile
+from tests.support import hostile
+from tests.support.processes import wait_until
 
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
@@ -46,21 +50,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 def png(seed: int = 0) -> bytes:
     "Noise, that differs by its seed."
     pixels = np.random.default_rng(seed).integers(0, 256, (40, 40, 3)).astype(np.uint8)
-    return as_png(torch.from_numpy(pixels).permute(2, 0, 1))
-
-
-def as_png(image: torch.Tensor) -> bytes:
-    "An image of a data set, C×H×W uint8, as a file."
-    Image.fromarray(image.permute(1, 2, 0).numpy()).save(file := io.BytesIO(), "PNG")
-    return file.getvalue()
-
-
-def wait_until(condition, seconds: float = 60):
-    "Come back when it holds; fail if it does not in time."
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, f"not after {seconds:g} s"
-        time.sleep(0.02)
+    return to_png(pixels)
 
 
 def start_program(arguments: list, log) -> None:
@@ -73,7 +63,8 @@ def start_program(arguments: list, log) -> None:
 @pytest.fixture(scope="module", autouse=True)
 def fork_server():
     "The process that the servers are forked from. Importing torch in each would take most of the time."
-    multiprocessing.get_context("forkserver").set_forkserver_preload(["cifar_cnn.cli", "cifar_cnn.serve"])
+    multiprocessing.get_context("forkserver").set_forkserver_preload(["cifar_cnn.cli",
+                                                                      "cifar_cnn.serving.server"])
     with mock.patch.dict(os.environ, OMP_NUM_THREADS="1"):
         multiprocessing.forkserver.ensure_running()
 
@@ -165,7 +156,8 @@ def test_answer_is_the_predictors(server):
         answer = httpx.post(f"{server.url}/predict/batch", files=uploads, timeout=60)
         return [told["probabilities"] for told in answer.json()["predictions"]]
 
-    ways = {"one by one": lambda contents: [server.ask(content).json()["probabilities"] for content in contents],
+    ways = {"one by one": lambda contents: [server.ask(content).json()["probabilities"]
+                                            for content in contents],
             "in one batch": in_one_batch}
     assert max(largest_difference(load(), [png(seed) for seed in range(5)], ways).values()) < 1e-6
     predictor = Predictor()
@@ -181,7 +173,7 @@ def test_answer_is_the_predictors(server):
 def test_every_test_image_is_answered_as_the_predictor_does(server):
     "The 10,000 over HTTP, and every hundredth of them through the widget."
     images = load_data("cifar10").test.images
-    files = [as_png(image) for image in images]
+    files = [to_png(image) for image in images]
     expected, told, widget = Predictor().classify(list(images)), [], PredictorWidget()
     for first in range(0, len(files), 64):
         uploads = {"files": [("images", file) for file in files[first:first + 64]]}
@@ -263,7 +255,8 @@ def test_heads_and_tails_without_end():
     chunked = b"Transfer-Encoding: chunked\r\nContent-Type: multipart/form-data; boundary=x\r\n\r\n0\r\n"
     with started_with(upload_seconds=600) as url:  # bytes close the connection, not time
         for more in (b"", chunked):
-            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])), timeout=30) as connection:
+            with socket.create_connection(("127.0.0.1", int(url.rpartition(":")[2])),
+                                          timeout=30) as connection:
                 connection.sendall(b"POST /predict HTTP/1.1\r\nHost: x\r\n" + more + b"A: ")
                 with pytest.raises(OSError):
                     for _ in range(10_000):
@@ -276,7 +269,8 @@ def test_api_key():
         for headers in ({}, {"X-API-Key": "open"}, {"X-API-Key": "sésame".encode()}):
             refused(client.post("/predict", files={"image": png()}, headers=headers), 401, "X-API-Key")
             refused(client.get("/metrics", headers=headers), 401)
-        assert client.post("/predict", files={"image": png()}, headers={"X-API-Key": "sesame"}).status_code == 200
+        assert client.post("/predict", files={"image": png()},
+                           headers={"X-API-Key": "sesame"}).status_code == 200
         for path in ("/", "/docs", "/health", "/ready", "/openapi.json"):
             assert client.get(path).status_code == 200
         for path in ("/metrics%0A", "/model%0A", "/metrics/", "/%6Detrics/"):  # no other spelling is let in
@@ -318,7 +312,8 @@ def answers(server) -> bool:
 def connect(server, *headers: str, method: str = "POST", path: str = "/predict") -> socket.socket:
     "A connection on which a request's headers were sent."
     connection = socket.create_connection(("127.0.0.1", server.port), timeout=30)
-    connection.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "", ""]).encode())
+    connection.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *headers, "",
+                                    ""]).encode())
     return connection
 
 
@@ -337,7 +332,10 @@ def test_upload_that_says_that_it_is_too_large(server):
 
 
 def test_upload_that_claims_to_be_short(server):
-    "What follows the promised bytes is not part of the request; it must not be kept, nor answered as another one."
+    """What follows the promised bytes is not part of the request.
+
+    It must not be kept, nor answered as another one.
+    """
     connection = connect(server, MULTIPART, "Content-Length: 200")
     connection.sendall(PART + png() * 100)
     answer = read_all(connection)
@@ -448,7 +446,8 @@ def test_more_connections_than_open_files():
         for connection in silent:
             connection.close()
         assert server.ask(png()).status_code == 200
-        assert len([line for line in server.log if "ulimit" in line]) in (1, 2) and len(server.log) < 5, server.log
+        assert len([line for line in server.log
+                    if "ulimit" in line]) in (1, 2) and len(server.log) < 5, server.log
 
 
 def test_garbage_instead_of_http(server):
@@ -461,7 +460,8 @@ def test_garbage_instead_of_http(server):
 
 def test_hostile_images(server):
     "Each gives the right answer or one sentence, in time; afterwards the server still answers."
-    families = [family for family in hostile.FAMILIES if family is not hostile.largest]  # which takes seconds each
+    # which takes seconds each
+    families = [family for family in hostile.FAMILIES if family is not hostile.largest]
     for case in itertools.chain.from_iterable(family() for family in families):
         answer = server.ask(case.content, case.name)
         if answer.status_code != 200:
@@ -545,7 +545,7 @@ def test_without_the_extra():
     code = ("import sys; sys.modules['fastapi'] = None; sys.argv = ['cifar-cnn', 'serve']; "
             "from cifar_cnn.cli import main; main()")
     result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120)
-    assert result.returncode == 2 and 'pip install "cifar_cnn[serve]"' in result.stderr
+    assert result.returncode == 2 and 'pip install ".[serve]"' in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
 
 

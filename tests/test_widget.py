@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sysconfig
 import time
@@ -22,7 +21,8 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from cifar_cnn.predict import Predictor
-from tests import hostile
+from tests.support import hostile
+from tests.support.processes import free_port
 
 pytestmark = pytest.mark.browser
 ROOT = Path(__file__).resolve().parent.parent
@@ -81,12 +81,6 @@ def answers(files):
     return {path.name: predictor.predict(path) for path in files.iterdir() if path.name != "broken.png"}
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
 @contextmanager
 def serving(command, address, cwd, environment, stop=signal.SIGINT):
     "A server that answers at an address; ended as by Ctrl-C, or with another signal."
@@ -127,7 +121,8 @@ def own_folders(folder):
 
 # --- What every page with the widget must do ---
 
-WIDGET = ".widget-vbox"  # ipywidgets' name for it; stored outputs of the notebook look the same but are not in one
+# ipywidgets' name for it; stored outputs of the notebook look the same but are not in one
+WIDGET = ".widget-vbox"
 
 
 def choose(page, path):
@@ -138,7 +133,10 @@ def choose(page, path):
 
 
 def choose_by_keyboard(page, path):
-    "Tab away from the button and back, and press Enter; Escape first, because Tab indents in a notebook's cell."
+    """Tab away from the button and back, and press Enter.
+
+    Escape first, because Tab indents in a notebook's cell.
+    """
     button = page.get_by_role("button", name="Choose an image")
     page.keyboard.press("Escape")
     button.evaluate("button => button.blur()")
@@ -220,9 +218,9 @@ def lab(tmp_path_factory):
     "The address of a JupyterLab with the chapter on prediction, less what needs CIFAR-10; and its token."
     folder = tmp_path_factory.mktemp("lab")
     (folder / "notebooks").mkdir()
-    notebook = json.loads((ROOT / "nbs" / "05_predict.ipynb").read_text())
+    notebook = json.loads((ROOT / "nbs" / "09_predict.ipynb").read_text())
     notebook["cells"] = [cell for cell in notebook["cells"] if not ELSEWHERE.search("".join(cell["source"]))]
-    (folder / "notebooks" / "05_predict.ipynb").write_text(json.dumps(notebook))
+    (folder / "notebooks" / "09_predict.ipynb").write_text(json.dumps(notebook))
     port, token = free_port(), "a-token"
     command = [SCRIPTS / "jupyter-lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
                "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
@@ -230,7 +228,8 @@ def lab(tmp_path_factory):
     environment = own_folders(folder)
     quiet = Path(environment["JUPYTERLAB_SETTINGS_DIR"]) / "@jupyterlab" / "apputils-extension"
     quiet.mkdir(parents=True)
-    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": false}')
+    (quiet / "notification.jupyterlab-settings").write_text('{"fetchNews": "false", "checkForUpdates": '
+                                                            'false}')
     # Jupyter takes Ctrl-C for a question, and waits for an answer.
     with serving(command, f"http://127.0.0.1:{port}/api", folder, environment, signal.SIGTERM):
         yield f"http://127.0.0.1:{port}", token
@@ -238,7 +237,7 @@ def lab(tmp_path_factory):
 
 def test_widget_in_jupyterlab(lab, page, files, answers):
     address, token = lab
-    page.goto(f"{address}/doc/tree/05_predict.ipynb?token={token}")
+    page.goto(f"{address}/doc/tree/09_predict.ipynb?token={token}")
     expect(page.get_by_role("button", name="Python 3 (ipykernel) | Idle")).to_be_visible()
     page.get_by_role("menuitem", name="Run", exact=True).click()
     page.get_by_role("menuitem", name="Run All Cells", exact=True).click()
@@ -296,7 +295,8 @@ def server(tmp_path_factory):
 HAND_OVER = """([how, name, content]) => {
     const bytes = Uint8Array.from(atob(content), letter => letter.charCodeAt(0)), data = new DataTransfer()
     data.items.add(new File([bytes], name, {type: "image/png"}))
-    const event = how === "drop" ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable: true})
+    const event = how === "drop" ? new DragEvent("drop", {dataTransfer: data, bubbles: true, cancelable:
+    true})
                                  : new ClipboardEvent("paste", {clipboardData: data, bubbles: true})
     document.querySelector("h1").dispatchEvent(event)}"""
 
@@ -319,7 +319,7 @@ def page_shows(page, path, answers):
     expect(page.get_by_role("listitem")).to_have_text([f"{name} {share(part)}" for name, part in answer.top])
     rows = page.get_by_role("table", name="The probability of every class").get_by_role("row")
     expect(rows).to_have_text([f"{name}{share(part)}" for name, part in answer.probabilities.items()])
-    expect(page.get_by_text("unlike")).to_be_visible(visible=not answer.familiar)
+    expect(page.get_by_text("unlike")).to_be_visible(visible=not answer.in_distribution)
 
 
 def test_page_of_the_server(server, page, files, answers):
@@ -339,7 +339,8 @@ def test_page_of_the_server(server, page, files, answers):
     chooser.set_input_files(big)
     expect(page.get_by_role("alert")).to_have_text("big.png is larger than 10 MB: choose a smaller picture")
     expect(page.locator("#preview")).to_be_hidden()
-    assert not [url for url in requests[asked:] if url.startswith(server)], "it need not be sent to be refused"
+    sent = [url for url in requests[asked:] if url.startswith(server)]
+    assert not sent, "it need not be sent to be refused"
     hand_over(page, "paste", files / "second.png")
     page_shows(page, files / "second.png", answers)
     page.keyboard.press("Tab")

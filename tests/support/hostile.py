@@ -1,6 +1,6 @@
 """Images that mean harm or have come to it, made in memory: what each should give is known.
 
-`python -m tests.hostile FOLDER` writes them as files, except those that are cut off at each length.
+`python -m tests.support.hostile FOLDER` writes them as files, except those that are cut off at each length.
 """
 
 import io
@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, ImageOps
 
-from cifar_cnn.data import MAX_PIXELS
+from cifar_cnn.images.decode import MAX_PIXELS
 
 TOLERANCE = 3  # of 255: JPEG's rounding
 
@@ -23,7 +23,8 @@ TOLERANCE = 3  # of 255: JPEG's rounding
 class Case(NamedTuple):
     name: str                   # a file name
     content: bytes
-    pixels: np.ndarray | None   # height × width × 3, 0–255, upright: what must be seen; None: it must be refused
+    # height × width × 3, 0–255, upright: what must be seen; None: it must be refused
+    pixels: np.ndarray | None
     may_refuse: bool = False    # a sentence is as good as those pixels; with None, any answer is
 
 
@@ -57,7 +58,8 @@ def chunk(kind: bytes, content: bytes = b"") -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-def png(width: int, height: int, rows: bytes | None, depth: int = 8, colour: int = 2, more: bytes = b"") -> bytes:
+def png(width: int, height: int, rows: bytes | None, depth: int = 8, colour: int = 2,
+        more: bytes = b"") -> bytes:
     "A PNG file; rows begin with a filter byte; None for rows of zeros, made without holding them all."
     if rows is None:
         row = bytes(1 + -(-width * depth * {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}[colour] // 8))
@@ -84,7 +86,8 @@ def directory(entries: dict[int, tuple[int, int, int]], following: int = 0) -> b
 def tiff(width: int, height: int, more: dict | None = None, following: int = 0, tail: bytes = b"") -> bytes:
     "A grey TIFF file, black, whose only directory stands at byte 8 and has the tags of `more` too."
     entries = {256: (4, 1, width), 257: (4, 1, height), 258: (3, 1, 8), 259: (3, 1, 1), 262: (3, 1, 1),
-               273: (4, 1, 0), 277: (3, 1, 1), 278: (4, 1, height), 279: (4, 1, width * height), **(more or {})}
+               273: (4, 1, 0), 277: (3, 1, 1), 278: (4, 1, height), 279: (4, 1, width * height),
+               **(more or {})}
     after = 8 + len(directory(entries))
     entries[273] = (4, 1, after)
     return b"II*\0" + struct.pack("<I", 8) + directory(entries, following) + bytes(width * height) + tail
@@ -125,19 +128,25 @@ def noisy() -> dict[str, tuple[bytes, Image.Image]]:
     files = {f"noise.{kind.lower()}": saved(image, kind) for kind in ("BMP", "JPEG", "PNG", "PPM", "TIFF")}
     files["noise.webp"] = saved(image, "WEBP")
     files["noise.gif"] = saved(image, "GIF")
-    return {name: (content, Image.open(io.BytesIO(content)).convert("RGB")) for name, content in files.items()}
+    return {name: (content, Image.open(io.BytesIO(content)).convert("RGB")) for name,
+            content in files.items()}
 
 
 def truncated(most: int = 250) -> Iterator[Case]:
-    "Small files cut off at every length; larger ones at each byte of the header and at `most` further places."
+    """Small files cut off at every length.
+
+    Larger ones at each byte of the header and at `most` further places.
+    """
     for name, (content, shown) in readable().items():
         for length in range(len(content)):
-            yield Case(f"{length}-of-{len(content)}.{name}", content[:length], np.asarray(shown), may_refuse=True)
+            yield Case(f"{length}-of-{len(content)}.{name}", content[:length], np.asarray(shown),
+                       may_refuse=True)
     for name, (content, shown) in noisy().items():
         lengths = {*range(200), *range(200, len(content), -(-len(content) // most)),
                    *range(len(content) - 20, len(content))}
         for length in sorted(lengths):
-            yield Case(f"{length}-of-{len(content)}.{name}", content[:length], np.asarray(shown), may_refuse=True)
+            yield Case(f"{length}-of-{len(content)}.{name}", content[:length], np.asarray(shown),
+                       may_refuse=True)
     for case in foreign():
         for length in range(0, len(case.content), max(1, len(case.content) // most)):
             yield Case(f"{length}-of-{len(case.content)}.{case.name}", case.content[:length], None)
@@ -156,7 +165,8 @@ def no_images() -> Iterator[Case]:
         "words.jpg": b"This is no image.\n", "zeros.png": bytes(10_000), "noise.jpg": noise,
         "signature.png": b"\x89PNG\r\n\x1a\n", "signature.jpg": b"\xff\xd8\xff",
         "noise.png": b"\x89PNG\r\n\x1a\n" + noise, "noise-behind.jpg": b"\xff\xd8\xff\xe0" + noise,
-        "noise.gif": b"GIF89a" + noise, "noise.tif": b"II*\0" + noise, "line\nbreak.png": b"", "\x1b[31m.png": b"",
+        "noise.gif": b"GIF89a" + noise, "noise.tif": b"II*\0" + noise, "line\nbreak.png": b"",
+        "\x1b[31m.png": b"",
         "noise.webp": b"RIFF" + struct.pack("<I", 5004) + b"WEBP" + noise, "noise.bmp": b"BM" + noise,
         "noise.ppm": b"P6 " + noise, "archive.png": b"PK\x03\x04" + noise, "paper.png": b"%PDF-1.7\n" + noise,
     }.items():
@@ -183,7 +193,8 @@ def foreign() -> Iterator[Case]:
             yield Case(f"foreign.{kind.lower()}", saved(image.convert(mode), kind), None)
     cards = ("SIMPLE  = T", "BITPIX  = 8", "NAXIS   = 2", "NAXIS1  = 4", "NAXIS2  = 4", "END")
     yield Case("foreign.fits", "".join(map("{:80}".format, cards)).encode().ljust(2880) + bytes(2880), None)
-    yield Case("foreign.psd", b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 8, 3) + bytes(12 + 50), None)
+    yield Case("foreign.psd", b"8BPS\0\1" + bytes(6) + struct.pack(">HIIHH", 3, 4, 4, 8, 3) + bytes(12 + 50),
+               None)
     yield Case("foreign.xpm", b'/* XPM */\nstatic char *x[] = {\n"2 1 1 1",\n"a c #ff0000",\n"aa"};\n', None)
 
 
@@ -207,7 +218,8 @@ def bombs() -> Iterator[Case]:
     yield Case("bomb-at-the-end.png", last, shown, may_refuse=True)
     yield Case("more-rows.png", png(4, 4, bytes(50_000_000)), black(4, 4), may_refuse=True)
     yield Case("long-chunk.png", file[:33] + struct.pack(">I", 2**31 - 1) + b"tEXt" + zeros, None)
-    yield Case("claims.gif", b"GIF89a" + struct.pack("<HH", 65535, 65535) + saved(picture(), "GIF")[10:], None)
+    yield Case("claims.gif", b"GIF89a" + struct.pack("<HH", 65535, 65535) + saved(picture(), "GIF")[10:],
+               None)
     flat = bytearray(saved(picture(), "JPEG"))
     at = flat.index(b"\xff\xc0") + 5
     flat[at:at + 4] = struct.pack(">HH", 65500, 65500)
@@ -266,7 +278,8 @@ def directories() -> Iterator[Case]:
     size = len(tiff(4, 4))
     yield Case("cyclic.tif", tiff(4, 4, following=8), shown, may_refuse=True)
     empty = directory({256: (4, 1, 1)})
-    chained = b"".join(directory({256: (4, 1, 1)}, size + (i + 1) * len(empty)) for i in range(50_000)) + empty
+    chained = b"".join(directory({256: (4, 1, 1)}, size + (i + 1) * len(empty))
+                       for i in range(50_000)) + empty
     yield Case("deep.tif", tiff(4, 4, following=size, tail=chained), shown, may_refuse=True)
     pages = saved(picture(), "TIFF", save_all=True, append_images=[picture()] * 200)
     yield Case("pages.tif", pages, np.asarray(picture()), may_refuse=True)
@@ -277,7 +290,8 @@ def directories() -> Iterator[Case]:
         nested = b"".join(directory({tag: (4, 1, size + (i + 1) * 18)}) for i in range(20_000))
         yield Case(f"{name}-deep.tif", tiff(4, 4, {tag: (4, 1, size)}, tail=nested), shown, may_refuse=True)
     yield Case("following-nowhere.tif", tiff(4, 4, following=2**32 - 1), shown, may_refuse=True)
-    crowded = b"II*\0" + struct.pack("<I", 8) + b"\xff\xff" + struct.pack("<HHII", 256, 4, 1, 1) * 65535 + bytes(4)
+    crowded = b"II*\0" + struct.pack("<I", 8) + b"\xff\xff" + struct.pack("<HHII", 256, 4, 1,
+                                                                          1) * 65535 + bytes(4)
     yield Case("crowded.tif", crowded, None)
     yield Case("long-tag.tif", tiff(4, 4, {270: (2, 2**32 - 1, 8)}), shown, may_refuse=True)
     yield Case("many-strips.tif", tiff(4, 4, {273: (4, 2**28, 8), 279: (4, 2**28, 8)}), None, may_refuse=True)
@@ -334,7 +348,8 @@ def pixel_types() -> Iterator[Case]:
     yield Case("ink.jpg", saved(image.convert("CMYK"), "JPEG", quality=95, subsampling=0), np.asarray(image))
     yield Case("ink.tif", saved(image.convert("CMYK"), "TIFF"), np.asarray(image))
     yield Case("lab.tif", saved(Image.new("LAB", (4, 4)), "TIFF"), None, may_refuse=True)
-    yield Case("video.jpg", saved(image.convert("YCbCr"), "JPEG", quality=95, subsampling=0), np.asarray(image))
+    yield Case("video.jpg", saved(image.convert("YCbCr"), "JPEG", quality=95, subsampling=0),
+               np.asarray(image))
     for kind in ("PNG", "TIFF", "PPM"):
         yield Case(f"16-bit-grey.{kind.lower()}", saved(sixteen, kind), grey)
         yield Case(f"grey.{kind.lower()}", saved(Image.fromarray(ramp), kind), grey)
@@ -464,11 +479,14 @@ def arrays() -> dict[str, np.ndarray]:
     nan[2, 3, 1] = np.nan
     return {"all nan": np.full((4, 4), np.nan), "one nan": nan, "infinite": np.full((4, 4), np.inf),
             "negative": -np.ones((4, 4)), "complex": np.ones((4, 4), complex), "text": np.array([["a"]]),
-            "objects": np.array([[None]]), "no height": np.zeros((0, 4, 3)), "two channels": np.zeros((4, 4, 2)),
-            "five axes": np.zeros((1, 1, 4, 4, 3)), "times": np.zeros((4, 4), "M8[s]"), "scalar": np.array(0.5)}
+            "objects": np.array([[None]]), "no height": np.zeros((0, 4, 3)),
+            "two channels": np.zeros((4, 4, 2)),
+            "five axes": np.zeros((1, 1, 4, 4, 3)), "times": np.zeros((4, 4), "M8[s]"),
+            "scalar": np.array(0.5)}
 
 
-FAMILIES = (no_images, names, foreign, bombs, busywork, directories, animations, shapes, pixel_types, orientations,
+FAMILIES = (no_images, names, foreign, bombs, busywork, directories, animations, shapes, pixel_types,
+            orientations,
             broken_metadata, largest)
 
 
