@@ -35,7 +35,7 @@ setup(
     ],
     python_requires=f">={settings['min_python']}",
     packages=find_packages(include=["cifar_cnn", "cifar_cnn.*"]),
-    package_data={"cifar_cnn": ["pretrained/*.pth"]},
+    package_data={"cifar_cnn": ["pretrained/*.pth", "pages/web/*", "pages/web/samples/*"]},
     install_requires=settings["requirements"].split(),
     extras_require=extras,
     entry_points={
