@@ -11,9 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 SCRIPTS = Path(sysconfig.get_path("scripts"))
 
-STEPS = [  # heading, command, threads a process: two notebooks, and two files of tests, run side by side
+STEPS = [  # heading, command, threads a process: two notebooks run side by side, pytest runs alone
     ("Notebooks (nbdev_test)", [SCRIPTS / "nbdev_test", "--n_workers", "2", "--timing"], "1"),
-    ("Tests (pytest)", [sys.executable, "-m", "pytest", "-q", "-n", "2", "--dist", "loadfile"], "1"),
+    ("Tests (pytest)", [sys.executable, "-m", "pytest", "-q"], "2"),
 ]
 
 
