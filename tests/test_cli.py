@@ -790,7 +790,7 @@ def test_evaluate_on_data_with_other_classes(run, checkpoint, tmp_path):
 
 
 def test_evaluate_grey_network_on_colour_images(run, checkpoint, tmp_path):
-    image_folder(tmp_path / "digits in colour", **{str(digit): 3 for digit in range(10)})
+    image_folder(tmp_path / "digits in colour", **{str(digit): 12 for digit in range(10)})
     answer = run("evaluate", checkpoint, "--data", "digits in colour")
     refused(answer, "1×8×8", "3×8×8")
     assert "--image-size" not in answer.err, "that option would not help, and evaluate does not have it"

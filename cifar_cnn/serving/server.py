@@ -10,6 +10,7 @@ __all__ = ['post_predict', 'post_predict_batch', 'get_health', 'get_ready', 'get
 import asyncio
 import contextlib
 import functools
+import gc
 import logging
 import math
 import signal
@@ -28,7 +29,6 @@ from fastapi.security import APIKeyHeader
 from starlette.exceptions import HTTPException
 
 from ..base.machine import listen, url_of
-from ..loop.upkeep import gc
 from ..model import count_parameters
 from ..pages.web import content_policy, describe, html_page, upload_page
 from ..serve import Answer, BatchAnswer, Failure, encode
