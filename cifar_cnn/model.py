@@ -22,8 +22,7 @@ from .networks.reports import MLP, CompactCNN, SimpleCNN
 
 # %% ../nbs/04_model.ipynb #7949a203
 _all_ = ["Classifier", "freeze_body", "FastCNN", "whitening_filters", "SimpleCNN", "CompactCNN",
-         "MLP", "Backbone",
-         "is_backbone", "ModelError"]
+         "MLP", "Backbone", "is_backbone", "ModelError"]
 
 # %% ../nbs/04_model.ipynb #6cad1cd5
 def conv_block(

@@ -20,38 +20,42 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from .base.errors import CheckpointError, RecipeError, RunError
+from .base.errors import RunError
 from .base.files import progress_bar
 from .base.machine import autocast, choose_compiled, choose_device, choose_precision
-from .base.machine import describe_environment, own_random_state, stop_request
-from .networks.inference import VIEWS, class_prototypes, fit_temperature, predict_features
+from .base.machine import own_random_state, stop_request
+from .networks.inference import class_prototypes, fit_temperature, predict_features
 from .networks.inference import predict_logits, prototype_similarity
-from .training.checkpoint import Checkpoint, load_checkpoint
-from .training.history import EarlyStopping, History, LiveCurves, plot_history
-from .training.optim import OPTIMIZERS
-from .training.plan import Plan, plan, resume, training_source
-from .training.recipe import NORMALIZATIONS, RECIPES, Recipe, change_recipe, get_recipe
-from .training.recipe import load_recipe_data
+from .training.history import History
+from .training.plan import Plan, plan
 from .training.run import Best, Run, epochs_of, next_batch, progress, progressive_size
 from .training.run import steps_done, steps_per_epoch
-from .training.runfolder import RunFolder, load_run, make_checkpoint
-from .training.runfolder import precision_and_compiled, resume_run
-from .training.schedule import SCHEDULES
-from .training.transfer import begin_with, describe_parent, load_matching_weights
+from .training.runfolder import RunFolder, precision_and_compiled, resume_run
+from .training.transfer import begin_with
 
 # %% ../nbs/05_train.ipynb #a4835aa8
+from .base.errors import CheckpointError, RecipeError
+from .base.machine import describe_environment
+from .networks.inference import VIEWS
+from .training.checkpoint import Checkpoint, load_checkpoint
+from .training.history import EarlyStopping, LiveCurves, plot_history
+from .training.optim import OPTIMIZERS
+from .training.plan import resume, training_source
+from .training.recipe import NORMALIZATIONS, RECIPES, Recipe, change_recipe, get_recipe
+from .training.recipe import load_recipe_data
+from .training.runfolder import load_run, make_checkpoint
+from .training.schedule import SCHEDULES
+from .training.transfer import describe_parent, load_matching_weights
+
+# %% ../nbs/05_train.ipynb #5e1c07a4
 _all_ = ["Recipe", "RECIPES", "get_recipe", "change_recipe", "load_recipe_data", "NORMALIZATIONS",
-         "OPTIMIZERS", "SCHEDULES",
-         "EarlyStopping", "History", "plot_history", "LiveCurves", "Checkpoint", "load_checkpoint",
-         "make_checkpoint",
-         "load_run", "Plan", "plan", "resume", "Run", "next_batch", "steps_per_epoch", "epochs_of",
-         "progress",
-         "predict_logits", "predict_features", "fit_temperature", "prototype_similarity",
-         "choose_device",
+         "OPTIMIZERS", "SCHEDULES", "EarlyStopping", "History", "plot_history", "LiveCurves",
+         "Checkpoint", "load_checkpoint", "make_checkpoint", "load_run", "Plan", "plan", "resume",
+         "Run", "next_batch", "steps_per_epoch", "epochs_of", "progress", "predict_logits",
+         "predict_features", "fit_temperature", "prototype_similarity", "choose_device",
          "choose_precision", "choose_compiled", "describe_environment", "load_matching_weights",
-         "describe_parent",
-         "training_source", "VIEWS",
-         "RecipeError", "RunError", "CheckpointError"]
+         "describe_parent", "training_source", "VIEWS", "RecipeError", "RunError",
+         "CheckpointError"]
 
 # %% ../nbs/05_train.ipynb #a45b2d1a
 def train_step(run: Run) -> None:
