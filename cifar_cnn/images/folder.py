@@ -20,7 +20,8 @@ import torch
 from torch import Tensor
 
 from ..base.errors import DataError, DataNotFoundError, ImageError, SaveError
-from ..base.files import file_lock, make_folder, progress_bar, save_atomically, visible_files
+from ..base.files import file_lock, make_folder, progress_bar, save_atomically, size_and_time
+from ..base.files import visible_files
 from .decode import IMAGE_FORMATS, decode_image, is_image_file
 from .imageset import ImageSet, subset
 from .pixels import fit_square, pixel_digest
@@ -119,12 +120,6 @@ def list_parts(
                             f"{', '.join(found['train'])}: they must be the same")
     return {_PARTS[name]: classes for name, classes in found.items()}
 
-# %% ../../nbs/reference/images/folder.ipynb #57e9ee4b
-def _size_and_time(file: Path) -> tuple[int, int]:
-    "Give bytes and time of change in nanoseconds: of the link itself, if it leads nowhere."
-    status = os.stat(file, follow_symlinks=file.exists())
-    return status.st_size, status.st_mtime_ns
-
 # %% ../../nbs/reference/images/folder.ipynb #321968bf
 def _pixel_file(stem: Path, digest: str) -> Path:
     "Name the file of a listing's pixels: new ones never overwrite those that another process may be reading."
@@ -207,7 +202,7 @@ def load_folder(
 ) -> tuple[dict[str, ImageSet], tuple[tuple[str, str], ...]]:  # part → images; (path, reason) of the left out
     "Read a folder of images, from the cache if nothing changed. Raises `DataError`, `SaveError`."
     parts = list_parts(folder)
-    listing = [(part, name, str(file), *_size_and_time(file))
+    listing = [(part, name, str(file), *size_and_time(file))
                for part, classes in parts.items() for name, members in classes.items() for file in members]
     files = [file for _, _, file, *_ in listing]
     digest = hashlib.sha256(repr((size, crop_pct, listing)).encode()).hexdigest()

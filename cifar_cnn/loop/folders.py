@@ -21,7 +21,7 @@ import torch
 from PIL import Image
 
 from ..base.errors import DataError, SaveError
-from ..base.files import make_folder, progress_bar, save_atomically, visible_files
+from ..base.files import make_folder, progress_bar, save_atomically, size_and_time, visible_files
 from ..images.decode import decode_image, is_image_file
 from ..images.imageset import ImageSet, Splits
 from ..images.load import data_root
@@ -80,15 +80,6 @@ def _remembered(cache: Path) -> dict[str, list]:
     except (OSError, ValueError, KeyError):
         return {}
 
-# %% ../../nbs/reference/loop/folders.ipynb #badcfce2
-def _size_and_time(file: Path) -> list[int]:
-    "Bytes, and time of change in nanoseconds; zeros for a link that leads nowhere."
-    try:
-        status = file.stat()
-    except OSError:
-        return [0, 0]
-    return [status.st_size, status.st_mtime_ns]
-
 # %% ../../nbs/reference/loop/folders.ipynb #94808def
 def scan(
     store: Store,
@@ -102,12 +93,12 @@ def scan(
     before, kept, bad, seen = _remembered(cache), set(store.names("objects")), {}, {}
     def look(file: Path) -> None:
         try:
-            seen[str(file)] = [*_size_and_time(file), put_picture(store, to_pixels(decode_image(file)))]
+            seen[str(file)] = [*size_and_time(file), put_picture(store, to_pixels(decode_image(file)))]
         except (DataError, OSError) as error:
             bad[str(file)] = str(error)
     for file in files:
         known = before.get(str(file), [None])
-        if known[:2] == _size_and_time(file) and object_name(known[2]) in kept:
+        if known[:2] == [*size_and_time(file)] and object_name(known[2]) in kept:
             seen[str(file)] = known
     unknown = [file for file in files if str(file) not in seen]
     if unknown:
