@@ -183,7 +183,9 @@ def test_every_test_image_is_answered_as_the_predictor_does(server):
     for number in range(0, len(files), 100):
         widget.show(files[number], "image.png")
         answer = expected[number]
-        assert f"image.png: {answer.label}, {answer.confidence:.1%}" in widget.message.value
+        label, percent = re.search(r"image\.png: (\w+), ([\d.]+)%", widget.message.value).groups()
+        # one image alone and 10,000 in batches: the last digit may round the other way
+        assert label == answer.label and abs(float(percent) - 100 * answer.confidence) < 0.06
 
 
 @pytest.mark.skipif(not shutil.which("curl"), reason="there is no curl")
