@@ -56,10 +56,13 @@ def read_secret(
         return given.encode()
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
-            handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-            with open(handle, "wb") as file:
+        if not path.exists():  # written beside and then named: nobody reads half of it
+            beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
+            with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(secrets.token_hex(32).encode())
+            with contextlib.suppress(FileExistsError):
+                os.link(beside, path)
+            beside.unlink()
         secret = path.read_bytes()
     except OSError as error:
         raise LoopError(f"cannot read {path} ({error.strerror}): make it readable, or set "
@@ -150,6 +153,11 @@ class Vote:
     decisions: int = 0   # how often it was decided
 
     @property
+    def said(self) -> str:
+        "The class that the network answered; empty without an answer."
+        return max(self.answer, key=self.answer.get) if self.answer else ""
+
+    @property
     def doubt(self) -> float:
         "How little the network believed what the user says, 0–1; 1 without an answer."
         return 1 - (self.answer or {}).get(self.label, 0.0)
@@ -160,9 +168,7 @@ def _folder(moment: float) -> str:
     return f"feedback/{datetime.fromtimestamp(moment, timezone.utc):%Y-%m-%d}"
 
 # %% ../../nbs/reference/loop/feedback.ipynb #3ff9fdf9
-def read_votes(
-    store: Store,
-) -> list[Vote]:  # undecided first, and among them those that contradict the network most
+def read_votes(store: Store) -> list[Vote]:  # undecided first, then what the network believes least
     "List all votes with the last decision on each."
     votes, decisions = {}, {}
     for name in store.names("feedback"):
@@ -252,6 +258,7 @@ def decide(
     decision: str,     # "accept" or "reject"
     who: str,          # the reviewer
     label: str = "",   # another class than the vote says; "" for the vote's own
+    classes: Sequence[str] = (),  # those that exist
 ) -> None:
     "Accept or reject a vote. Raises `LoopError` if there is none, or if somebody else has just decided."
     if decision not in ("accept", "reject"):
@@ -260,7 +267,8 @@ def decide(
     found = next((one for one in read_votes(store) if one.id == key), None)
     if place is None or found is None:
         raise LoopError(f"there is no vote {key!r}: cifar-cnn feedback list shows them")
-    record = {"decision": decision, "reviewer": who, "label": class_name(label or found.label, [found.label])}
+    label = class_name(label or found.label, [*classes, found.label])
+    record = {"decision": decision, "reviewer": who, "label": label}
     crash_point("decide:before")
     name = f"{place.removesuffix('.json')}-{found.decisions + 1}.json"
     if not store.create(name, seal(record)):
@@ -285,7 +293,7 @@ def accepted_rows(
     limits: Limits = Limits(),
 ) -> tuple[dict[str, Row], dict[str, str]]:  # image → its new row; id of a vote that has to wait → why
     "Turn accepted votes into rows of the next version."
-    taken = [one for one in votes if one.decision == "accept" and one.verdict != "right"]
+    taken = [one for one in votes if one.decision == "accept" and one.label != one.said]
     taken = [one for one in taken if rows.get(one.image, Row("", "")).label != one.label]
     per_class = Counter(one.label for one in taken)
     waiting, fresh = {}, []
@@ -304,15 +312,13 @@ def accepted_rows(
             continue
         brought[one.contributor] += 1
         before = rows.get(one.image)
-        was = before.label if before else max(one.answer, key=one.answer.get) if one.answer else ""
+        was = before.label if before else one.said
         place = (before.split, before.path) if before else (part_of(one.image), "")
         new[one.image] = Row(one.label, *place, was, one.id)
     return new, waiting
 
 # %% ../../nbs/reference/loop/feedback.ipynb #e7e422a5
-def needed_images(
-    store: Store,
-) -> list[str]:  # digests; `cifar_cnn.loop.upkeep.gc` must keep these
+def needed_images(store: Store) -> list[str]:  # digests; `cifar_cnn.loop.upkeep.gc` must keep these
     "List the images of votes that are undecided or accepted."
     return [one.image for one in read_votes(store) if one.decision != "reject"]
 
@@ -332,12 +338,9 @@ def clear_old(
     return sorted(old)
 
 # %% ../../nbs/reference/loop/feedback.ipynb #f31c4f8a
-def summary(
-    votes: Sequence[Vote],
-) -> dict:  # plain values, ready for JSON
+def summary(votes: Sequence[Vote]) -> dict:  # plain values, ready for JSON
     "Count votes: by verdict, by decision, by contributor, and which class was taken for which."
-    wrong = [one for one in votes if one.verdict != "right" and one.answer]
-    pairs = Counter((max(one.answer, key=one.answer.get), one.label) for one in wrong)
+    pairs = Counter((one.said, one.label) for one in votes if one.said not in ("", one.label))
     return {"votes": len(votes), "verdicts": dict(Counter(one.verdict for one in votes)),
             "decisions": dict(Counter(one.decision or "undecided" for one in votes)),
             "contributors": len({one.contributor for one in votes}),
