@@ -60,6 +60,11 @@ class Verdict:
     rules: Rules
     models: dict = field(default_factory=dict)  # "champion" and "challenger": the digests of their files
 
+    @property
+    def decided(self) -> list[Check]:
+        "The checks that say what the verdict says."
+        return [check for check in self.checks if check.decision == self.decision]
+
     def as_dict(self) -> dict:
         "As plain values, ready for JSON."
         return asdict(self)

@@ -23,13 +23,14 @@ from PIL import Image
 from ..base.errors import DataError, SaveError
 from ..base.files import make_folder, progress_bar, save_atomically, size_and_time, visible_files
 from ..images.decode import decode_image, is_image_file
+from ..images.folder import has_folders
 from ..images.imageset import ImageSet, Splits
 from ..images.load import data_root
 from ..images.pixels import fit_square, to_png
 from .pictures import get_picture, object_name, part_of, put_picture, to_pixels
 from .store import LoopError, Store, crash_point, digest, seal, sealed
-from .versions import (Manifest, Row, base_images, describe_base, digests_of, latest,
-                                     read_version, record_next)
+from .versions import Manifest, Row, base_images, describe_base, digests_of, latest
+from .versions import read_version, record_next
 
 # %% ../../nbs/reference/loop/folders.ipynb #202d3c3c
 def list_labelled(
@@ -38,9 +39,7 @@ def list_labelled(
     "Find the images of a folder and their classes. Raises `LoopError` if there are none."
     if not folder.is_dir():
         raise LoopError(f"there is no folder {folder}: give one that has a sub-folder of images per class")
-    train = folder / "train"
-    in_parts = train.is_dir() and any(path.is_dir() and path.name[0] != "." for path in train.iterdir())
-    found, skipped = [], len(folder.parts) + in_parts
+    found, skipped = [], len(folder.parts) + has_folders(folder / "train")
     for file in visible_files(folder):
         name, *rest = file.parts[skipped:] or [""]
         if rest and is_image_file(file):

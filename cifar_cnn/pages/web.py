@@ -10,18 +10,16 @@ import base64
 import hashlib
 import html
 import string
-from functools import lru_cache
-from importlib import resources
 
+from ..base.files import package_text
 from ..predictor import DOUBT
 
 # %% ../../nbs/reference/pages/web.ipynb #5bec4d02
-@lru_cache
 def web_file(
     name: str,  # of a file in `cifar_cnn/pages/web`
 ) -> str:
     "Read a file of the pages."
-    return (resources.files("cifar_cnn") / "pages" / "web" / name).read_text(encoding="utf-8")
+    return package_text(f"pages/web/{name}")
 
 # %% ../../nbs/reference/pages/web.ipynb #a91bfc98
 def content_policy(
