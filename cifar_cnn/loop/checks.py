@@ -69,6 +69,12 @@ class Verdict:
         "As plain values, ready for JSON."
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, record: dict) -> "Verdict":
+        "Read what `as_dict` wrote, with or without JSON between."
+        checks = tuple(Check(**check) for check in record["checks"])
+        return cls(record["decision"], checks, Rules(**record["rules"]), record["models"])
+
     def __str__(self) -> str:
         lines = [f"  {check.decision:<8}{check.name}: {check.sentence}" for check in self.checks]
         return "\n".join([self.decision, *lines])
