@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['alone', 'Triggers', 'reason_to_run', 'store_state', 'turn', 'retry']
 
-# %% ../../nbs/reference/loop/watch.ipynb #b646ad17
+# %% ../../nbs/reference/loop/watch.ipynb #1e897b8f
 import contextlib
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
@@ -107,10 +108,12 @@ def turn(
             note_attempt(store, key, None)
         return outcome
 
-# %% ../../nbs/reference/loop/watch.ipynb #95e8ef62
-def retry(store: Store, settings: Settings) -> int:  # failures that are forgotten
-    "Let the watcher try again what has failed."
-    failed = failures(store, key := step_key("watch", settings.as_dict()))
-    if failed:
-        note_attempt(store, key, None)
-    return len(failed)
+# %% ../../nbs/reference/loop/watch.ipynb #ef850920
+def retry(store: Store) -> int:  # failures that are forgotten
+    "Let the watcher try again what has failed, with whatever settings."
+    keys = {Path(name).parts[1] for name in store.names("attempts")}
+    failed = {key: len(failures(store, key)) for key in keys}
+    for key, count in failed.items():
+        if count:
+            note_attempt(store, key, None)
+    return sum(failed.values())
