@@ -152,7 +152,7 @@ def watch_for_ever(
         try:
             state = store_state(store)
             waited = time.monotonic() - looked
-            if state != seen or told != "nothing is new" and waited > 60 or waited > 3600:
+            if state != seen or waited > (3600 if told == "nothing is new" else 60):
                 seen, looked = state, time.monotonic()
                 outcome = look()
                 line = outcome["why"] if outcome["decision"] is None else (

@@ -1,0 +1,73 @@
+"""`loop run` and `loop watch` as processes: killed and started again, two at once, a lock that nobody holds."""
+
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from random import Random
+
+import pytest
+
+from cifar_cnn.loop.store import LocalStore, LoopError
+from cifar_cnn.loop.watch import alone
+from tests.kill_the_loop import set_the_stage, try_once
+
+pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor fork")
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory):
+    "A store with a champion and accepted corrections, and what a run makes of it."
+    return set_the_stage(tmp_path_factory.mktemp("loop"))
+
+
+# All forty and many random moments: python -m tests.kill_the_loop
+@pytest.mark.parametrize("point", [
+    "named:versions", "step:begin:written", "train:finished", "created:models", "step:gate:done",
+    "registry:recorded", "named:serving", "step:run:done",
+])
+def test_a_killed_loop_does_each_thing_once(stage, tmp_path, point):
+    before, undisturbed, _ = stage
+    assert try_once(before, tmp_path / "loop", undisturbed, point, None) == (True, [])
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_loop_killed_at_a_random_moment_does_each_thing_once(stage, tmp_path, seed):
+    before, undisturbed, seconds = stage
+    moment = Random(seed).uniform(0, seconds)
+    assert try_once(before, tmp_path / "loop", undisturbed, "", moment)[1] == []
+
+
+def hold(folder, held):
+    with alone(LocalStore(folder)):
+        held.set()
+        time.sleep(600)
+
+
+def test_a_killed_watcher_leaves_no_lock(tmp_path):
+    processes = multiprocessing.get_context("fork")
+    held = processes.Event()
+    holder = processes.Process(target=hold, args=(tmp_path, held))
+    holder.start()
+    assert held.wait(60)
+    with pytest.raises(LoopError, match="another process"):
+        with alone(LocalStore(tmp_path)):
+            pass
+    holder.kill()
+    holder.join(60)
+    with alone(LocalStore(tmp_path)):
+        pass
+
+
+def test_two_watchers_train_once(tmp_path):
+    command = [sys.executable, "-c", "from cifar_cnn.cli import main; main()", "loop", "watch", "--once",
+               "--data", "digits", "--epochs", "2", "--loop", str(tmp_path / "loop")]
+    both = [subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+            for _ in range(2)]
+    said = [watcher.communicate(timeout=120) for watcher in both]
+    codes = sorted(watcher.returncode for watcher in both)
+    # the other one was told that somebody works, or came when all was done
+    assert codes in ([0, 1], [0, 3]), said
+    assert sum(err.count("epoch  2/2") for _, err in said) == 1
+    assert LocalStore(tmp_path / "loop").names("promotions") == ["promotions/000001.json"]
