@@ -1,4 +1,4 @@
-"""`loop run` and `loop watch` as processes: killed and started again, two at once, a lock that nobody holds."""
+"""`loop run` and `loop watch` as processes: killed and started again, two at once, no lock left behind."""
 
 import multiprocessing
 import os
