@@ -2,13 +2,17 @@
 
 import multiprocessing
 import os
+import re
 import subprocess
 import sys
 import time
+from pathlib import Path
 from random import Random
 
 import pytest
+import typer.main
 
+from cifar_cnn import cli
 from cifar_cnn.loop.store import LocalStore, LoopError
 from cifar_cnn.loop.watch import alone
 from tests.kill_the_loop import set_the_stage, try_once
@@ -71,3 +75,13 @@ def test_two_watchers_train_once(tmp_path):
     assert codes in ([0, 1], [0, 3]), said
     assert sum(err.count("epoch  2/2") for _, err in said) == 1
     assert LocalStore(tmp_path / "loop").names("promotions") == ["promotions/000001.json"]
+
+
+def test_every_command_that_a_message_names_exists():
+    commands = typer.main.get_command(cli.app).commands
+    groups = {name: group.commands for name, group in commands.items() if hasattr(group, "commands")}
+    texts = [file.read_text(encoding="utf-8") for file in Path(cli.__file__).parent.rglob("*.py")]
+    whole = " ".join(re.sub(r'"\s+f?"', "", text) for text in texts)  # a message may go over two lines
+    named = set(re.findall(rf"cifar-cnn ({'|'.join(groups)}) ([a-z]+)", whole)) - {("data", "digits")}
+    assert len(named) > 10
+    assert not [f"{group} {name}" for group, name in sorted(named) if name not in groups[group]]

@@ -16,10 +16,13 @@ import fsspec  # noqa: E402
 from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 
+from cifar_cnn.data import load_data  # noqa: E402
 from cifar_cnn.loop.history import merge  # noqa: E402
 from cifar_cnn.loop.pictures import part_of, put_picture  # noqa: E402
+from cifar_cnn.loop.registry import SERVED, champion, history  # noqa: E402
 from cifar_cnn.loop.remote import count_winners, open_store  # noqa: E402
-from cifar_cnn.loop.store import DamagedError, LocalStore, MissingError  # noqa: E402
+from cifar_cnn.loop.retrain import Settings, run  # noqa: E402
+from cifar_cnn.loop.store import DamagedError, LocalStore, MissingError, digest  # noqa: E402
 from cifar_cnn.loop.upkeep import copy, verify  # noqa: E402
 from cifar_cnn.loop.versions import Row, change, head, heads, read_version  # noqa: E402
 
@@ -89,3 +92,13 @@ def test_two_writers_on_s3_lose_nothing(bucket):
     version = found[0] if len(found) == 1 else merge(store, *found)
     labels = {image: row.label for image, row in read_version(store, version).rows.items()}
     assert labels == {image: f"writer {number}" for number, image in enumerate(images)} and not verify(store)
+
+
+def test_the_loop_on_s3(bucket, tmp_path, monkeypatch):
+    digits, settings = load_data("digits"), Settings("fast", {"epochs": 2})
+    monkeypatch.setenv("CIFAR_CNN_DATA", str(tmp_path))  # where runs are kept beside a remote store
+    store = open_store(bucket)
+    first = run(store, digits, settings, "Ada")
+    assert first["decision"] == "PROMOTE" and run(store, digits, settings, "Ada") == {**first, "new": False}
+    assert [entry.after for entry in history(store)[0]] == [champion(store)] == [first["model"]]
+    assert digest(store.fetch(SERVED)) == first["model"] and not verify(store)

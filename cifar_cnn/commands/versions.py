@@ -82,6 +82,8 @@ def log_command(loop: Loop = None, as_json: AsJson = False):
     if as_json:
         print(json.dumps(rows))
         return
+    if not rows:
+        tell("there is no version yet: cifar-cnn data version FOLDER records one")
     for row in rows:
         when = "unknown" if row["time"] is None else f"{datetime.fromtimestamp(row['time']):%Y-%m-%d %H:%M}"
         parents = " + ".join(parent[:8] for parent in row["parents"]) or "nothing"
