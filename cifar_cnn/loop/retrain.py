@@ -15,6 +15,7 @@ from pathlib import Path
 
 from .. import __version__
 from ..base.files import make_folder, save_atomically
+from ..evaluate import evaluate
 from ..images.imageset import Splits
 from ..images.load import data_root
 from .checks import Rules, Verdict
@@ -190,7 +191,8 @@ def run(
     verdict = judged(store, material, trained, before, settings.rules)
     candidate = {"version": version, **trained, "gate": verdict.decision if verdict else "no champion"}
     registered = {"version": version, "model": trained["model"], "before": before}
-    once(store, "register", registered, lambda: candidate)
+    once(store, "register", registered, lambda: {**candidate, "golden_accuracy": evaluate(
+        load_checkpoint(model_file(store, trained["model"])), material.splits.test).accuracy})
     why = f"version {version[:8]}"
     outcome = once(store, "run", inputs, lambda: {**candidate, "decision": promoted(
         store, trained["model"], verdict, before, who, why, **asked)})
