@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -13,7 +14,10 @@ import pytest
 import typer.main
 
 from cifar_cnn import cli
+from cifar_cnn.loop.registry import history
+from cifar_cnn.loop.steps import all_steps
 from cifar_cnn.loop.store import LocalStore, LoopError
+from cifar_cnn.loop.upkeep import verify
 from cifar_cnn.loop.watch import alone
 from tests.kill_the_loop import set_the_stage, try_once
 
@@ -41,6 +45,22 @@ def test_a_loop_killed_at_a_random_moment_does_each_thing_once(stage, tmp_path, 
     before, undisturbed, seconds = stage
     moment = Random(seed).uniform(0, seconds)
     assert try_once(before, tmp_path / "loop", undisturbed, "", moment)[1] == []
+
+
+def test_a_flipped_byte_in_an_outcome_is_found_and_named(stage, tmp_path):
+    shutil.copytree(stage[0], tmp_path / "loop")
+    store, random = LocalStore(tmp_path / "loop"), Random(0)
+    names = [*store.names("steps"), *store.names("promotions")]
+    for name in names * 3:
+        whole = store.fetch(name)
+        place, bit = random.randrange(len(whole)), 1 << random.randrange(8)
+        store.path(name).write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1:])
+        with pytest.raises(LoopError, match=name):
+            all_steps(store, "run")
+            raise LoopError("; ".join(history(store)[1]))
+        assert list(verify(store)) == [name]
+        store.path(name).write_bytes(whole)
+    assert len(names) > 4 and not verify(store)
 
 
 def hold(folder, held):

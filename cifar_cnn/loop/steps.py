@@ -5,11 +5,12 @@
 # %% auto #0
 __all__ = ['TRIES', 'step_key', 'outcome_of', 'once', 'all_steps', 'failures', 'note_attempt', 'wait_left']
 
-# %% ../../nbs/reference/loop/steps.ipynb #6d4145f4
+# %% ../../nbs/reference/loop/steps.ipynb #8f7421f0
 import time
 from collections.abc import Callable
 
-from .store import MissingError, Store, canonical, crash_point, digest, seal, sealed
+from .store import DamagedError, LoopError, MissingError, Store, canonical
+from .store import crash_point, digest, seal, sealed
 
 # %% ../../nbs/reference/loop/steps.ipynb #0a3cfefa
 def step_key(
@@ -19,7 +20,16 @@ def step_key(
     "Name a step by its inputs."
     return digest(canonical({"step": name, "inputs": inputs}))
 
-# %% ../../nbs/reference/loop/steps.ipynb #9938a522
+# %% ../../nbs/reference/loop/steps.ipynb #cc8a1a10
+def _read(store: Store, file: str) -> dict:
+    "Read the record of a step. Raises `MissingError`; `LoopError` if it is damaged."
+    try:
+        return store.read(file, sealed, quarantine=False)
+    except DamagedError as error:
+        raise LoopError(f"{file} in {store.address} is damaged: remove it, and the step is done "
+                        "again") from error
+
+# %% ../../nbs/reference/loop/steps.ipynb #80675fc1
 def outcome_of(
     store: Store,
     name: str,
@@ -27,12 +37,11 @@ def outcome_of(
 ) -> dict | None:
     "Read the outcome of a step; None if it has none yet. Raises `LoopError`."
     try:
-        record = store.read(f"steps/{step_key(name, inputs)}.json", sealed, quarantine=False)
+        return _read(store, f"steps/{step_key(name, inputs)}.json")["outcome"]
     except MissingError:
         return None
-    return record["outcome"]
 
-# %% ../../nbs/reference/loop/steps.ipynb #da82a02d
+# %% ../../nbs/reference/loop/steps.ipynb #7b3c7445
 def once(
     store: Store,
     name: str,
@@ -50,19 +59,19 @@ def once(
     crash_point(f"step:{name}:written")
     return outcome_of(store, name, inputs)
 
-# %% ../../nbs/reference/loop/steps.ipynb #862002ad
+# %% ../../nbs/reference/loop/steps.ipynb #13d66b4d
 def all_steps(
     store: Store,
     name: str,
 ) -> list[dict]:  # step, inputs, outcome, time in seconds since 1970; the newest first
     "List the steps of a name that are done."
-    records = [store.read(file, sealed, quarantine=False) for file in store.names("steps")]
+    records = [_read(store, file) for file in store.names("steps")]
     return sorted((one for one in records if one["step"] == name), key=lambda one: -one["time"])
 
-# %% ../../nbs/reference/loop/steps.ipynb #26b32060
+# %% ../../nbs/reference/loop/steps.ipynb #7c31cea2
 TRIES = 3  # failures, after which a person must look
 
-# %% ../../nbs/reference/loop/steps.ipynb #69a819dd
+# %% ../../nbs/reference/loop/steps.ipynb #03042e71
 def failures(
     store: Store,
     key: str,      # as from `step_key`
@@ -74,7 +83,7 @@ def failures(
         found = [] if record["error"] is None else [*found, record]
     return found
 
-# %% ../../nbs/reference/loop/steps.ipynb #b6658873
+# %% ../../nbs/reference/loop/steps.ipynb #7183b068
 def note_attempt(
     store: Store,
     key: str,
@@ -86,7 +95,7 @@ def note_attempt(
     while not store.create(f"attempts/{key}/{number:06}.json", record):
         number += 1
 
-# %% ../../nbs/reference/loop/steps.ipynb #f45629a1
+# %% ../../nbs/reference/loop/steps.ipynb #caf17b31
 def wait_left(
     failed: list[dict],         # as from `failures`
     now: float | None = None,   # seconds since 1970; None for the clock's
