@@ -3,6 +3,7 @@
 import multiprocessing
 import os
 import re
+import resource
 import shutil
 import subprocess
 import sys
@@ -14,12 +15,13 @@ import pytest
 import typer.main
 
 from cifar_cnn import cli
-from cifar_cnn.loop.registry import history
+from cifar_cnn.base.errors import UserError
+from cifar_cnn.loop.registry import SERVED, history
 from cifar_cnn.loop.steps import all_steps
 from cifar_cnn.loop.store import LocalStore, LoopError
 from cifar_cnn.loop.upkeep import verify
 from cifar_cnn.loop.watch import alone
-from tests.kill_the_loop import set_the_stage, try_once
+from tests.kill_the_loop import differences, processes, run_until, set_the_stage, try_once, work
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor fork")
 
@@ -47,6 +49,28 @@ def test_a_loop_killed_at_a_random_moment_does_each_thing_once(stage, tmp_path, 
     assert try_once(before, tmp_path / "loop", undisturbed, "", moment)[1] == []
 
 
+def run_on_a_full_disk(folder, size):
+    "Run the loop where no file may have more bytes than that; ends with 2 for an error that is explained."
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
+    try:
+        work(folder, "")
+    except UserError:
+        sys.exit(2)
+
+
+@pytest.mark.parametrize("size", [0, 700, 4_000, 300_000])
+def test_a_full_disk_stops_the_loop_with_a_sentence_and_harms_nothing(stage, tmp_path, size):
+    before, undisturbed, _ = stage
+    shutil.copytree(before, tmp_path / "loop")
+    served = LocalStore(tmp_path / "loop").fetch(SERVED)
+    process = processes.Process(target=run_on_a_full_disk, args=(tmp_path / "loop", size))
+    process.start()
+    process.join(120)
+    assert process.exitcode == 2 and LocalStore(tmp_path / "loop").fetch(SERVED) == served
+    run_until(tmp_path / "loop")
+    assert differences(tmp_path / "loop", undisturbed) == []
+
+
 def test_a_flipped_byte_in_an_outcome_is_found_and_named(stage, tmp_path):
     shutil.copytree(stage[0], tmp_path / "loop")
     store, random = LocalStore(tmp_path / "loop"), Random(0)
@@ -70,9 +94,9 @@ def hold(folder, held):
 
 
 def test_a_killed_watcher_leaves_no_lock(tmp_path):
-    processes = multiprocessing.get_context("fork")
-    held = processes.Event()
-    holder = processes.Process(target=hold, args=(tmp_path, held))
+    forked = multiprocessing.get_context("fork")
+    held = forked.Event()
+    holder = forked.Process(target=hold, args=(tmp_path, held))
     holder.start()
     assert held.wait(60)
     with pytest.raises(LoopError, match="another process"):
