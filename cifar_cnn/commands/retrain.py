@@ -104,8 +104,12 @@ def run_command(
 
     settings, store = settings_of(recipe, epochs, seed, fresh, image_size, rule), open_store(loop)
     with contextlib.redirect_stdout(sys.stderr), alone(store):  # lines per epoch are not the result
-        outcome = run(store, found_base(store, data, root), settings, who or account(), version, device, tell,
-                      loaded=asks(url, api_key), patience=patience)
+        try:
+            outcome = run(store, found_base(store, data, root), settings, who or account(), version, device,
+                          tell, loaded=asks(url, api_key), patience=patience)
+        except KeyboardInterrupt:
+            tell("go on with the same command")
+            raise
         mirrored(store, track)
     finish_run(outcome, as_json)
 
