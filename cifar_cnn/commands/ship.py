@@ -69,14 +69,13 @@ def export_command(
     print(f"{out}: {size / 1e6:.1f} MB; {told}")
 
 # %% ../../nbs/reference/commands/ship.ipynb #9ea63b7d
-def _check_key(api_key: str | None) -> None:
+def _check_key(key: str | None, option: str) -> None:
     "Raise `typer.BadParameter` for a key that lets everybody in, or that programs do not send alike."
-    if api_key == "":
-        raise typer.BadParameter("--api-key is empty, which would let everybody in: give a key, or leave it "
+    if key == "":
+        raise typer.BadParameter(f"{option} is empty, which would let everybody in: give a key, or leave it "
                                  "out")
-    if api_key is not None and not (api_key.isascii() and api_key.isprintable()
-                                    and api_key == api_key.strip()):
-        raise typer.BadParameter("--api-key has blanks at an end, a line break or letters beyond ASCII, "
+    if key is not None and not (key.isascii() and key.isprintable() and key == key.strip()):
+        raise typer.BadParameter(f"{option} has blanks at an end, a line break or letters beyond ASCII, "
                                  "which programs do not send alike: give another key")
 
 # %% ../../nbs/reference/commands/ship.ipynb #29998888
@@ -96,16 +95,27 @@ def serve_command(
         envvar="CIFAR_CNN_TRUSTED_PROXY",
         help="Address of the proxy that all requests come through, which may name the client "
              "(X-Forwarded-For); the rate limit then counts clients. (default: nobody may)")] = None,
+    feedback: Annotated[Optional[str], typer.Option(
+        help="Let users correct answers, and keep what they say in this store of the loop: a folder or an "
+             "s3:// address. (default: they are not asked)")] = None,
+    review_key: Annotated[Optional[str], typer.Option(
+        envvar="CIFAR_CNN_REVIEW_KEY",
+        help="Who sends this as X-API-Key may look at the feedback, and decide on it. (default: nobody over "
+             "HTTP)")] = None,
 ):
     "Answer over HTTP: a page for people, JSON for programs. Needs the extra `serve`."
-    _check_key(api_key)
+    _check_key(api_key, "--api-key"), _check_key(review_key, "--review-key")
+    if review_key is not None and (feedback is None or review_key == api_key):
+        raise typer.BadParameter("--review-key needs --feedback, and another key than --api-key: else "
+                                 "everybody who may ask could decide")
     if reload_model is not None and checkpoint is None:
         raise typer.BadParameter("--reload-model needs a --checkpoint that can change: the one in the "
                                  "package does not")
     limits, server = (need(f"cifar_cnn.serving.{name}", "serve") for name in ("limits", "server"))
     settings = limits.Settings(api_key=api_key, rate_limit=rate_limit, reload_model=reload_model,
                                trusted_proxy=trusted_proxy or None)
-    server.serve(checkpoint, host, port, settings)
+    desk = need("cifar_cnn.serving.feedback", "serve").open_desk(feedback, review_key) if feedback else None
+    server.serve(checkpoint, host, port, settings, desk)
 
 # %% ../../nbs/reference/commands/ship.ipynb #920b1373
 @app.command("app")

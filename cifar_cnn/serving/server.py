@@ -32,6 +32,7 @@ from ..base.machine import listen, url_of
 from ..model import count_parameters
 from ..pages.web import content_policy, describe, html_page, upload_page
 from ..serve import Answer, BatchAnswer, Failure, encode
+from .feedback import Desk, router as feedback_router
 from .guard import GuardMiddleware, LimitedProtocol, error_response, handle_loop_error
 from .guard import validation_message
 from .limits import Settings
@@ -50,6 +51,13 @@ def _name(upload: UploadFile) -> str:
     "Name an upload for messages: by its file's name, short and free of half characters."
     return (upload.filename or "the image")[-100:].encode(errors="replace").decode()
 
+# %% ../../nbs/reference/serving/server.ipynb #cbf14a34
+async def _answered(service: Service, upload: UploadFile) -> dict:
+    "Answer for an upload; where users may correct the answer, with a receipt for it."
+    content, predictor = await upload.read(), service.predictor  # `classify` takes the same one
+    answer = encode(await service.classify(content, _name(upload)))
+    return answer | (service.feedback.sign(predictor, content, answer) if service.feedback else {})
+
 # %% ../../nbs/reference/serving/server.ipynb #a60b34b9
 @_router.post("/predict", response_model=Answer, responses=_failures, dependencies=_key)
 async def post_predict(
@@ -59,7 +67,7 @@ async def post_predict(
     "The class of an image."
     service = request.app.state.service
     with admit(service, 1):
-        return JSONResponse(encode(await service.classify(await image.read(), _name(image))))
+        return JSONResponse(await _answered(service, image))
 
 # %% ../../nbs/reference/serving/server.ipynb #08c5131e
 @_router.post("/predict/batch", response_model=BatchAnswer, responses=_failures, dependencies=_key)
@@ -78,7 +86,7 @@ async def post_predict_batch(
 
     async def one(upload: UploadFile) -> dict:
         try:
-            return encode(await service.classify(await upload.read(), _name(upload)))
+            return await _answered(service, upload)
         except HTTPException as error:
             return {"success": False, "error": error.detail}
     with admit(service, len(images)):
@@ -154,9 +162,11 @@ For people: <a href="/">a page to drop pictures on</a>.</p>
 def create_app(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
     settings: Settings = Settings(),
+    desk: Desk | None = None,  # takes what users say about answers; None: they are not asked
 ) -> FastAPI:
     "Make the application, with its model loaded. Raises `CheckpointError`."
     service = Service(checkpoint, settings)
+    service.feedback = desk
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
@@ -171,6 +181,8 @@ def create_app(
                   docs_url=None, redoc_url=None, redirect_slashes=False)
     app.state.service = service
     app.include_router(_router)
+    if desk:
+        app.include_router(feedback_router)
     app.add_middleware(GuardMiddleware, service=service)
     app.add_exception_handler(HTTPException, lambda _, error: error_response(error))
     app.add_exception_handler(RequestValidationError, lambda _,
@@ -183,12 +195,14 @@ def create_app(
 def http_server(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
     settings: Settings = Settings(),
+    desk: Desk | None = None,  # as for `create_app`
 ) -> uvicorn.Server:
     "Put the application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
     http = functools.partial(LimitedProtocol, settings=settings)
     # Only a proxy that the operator trusts may name another client: else anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(
-        create_app(checkpoint, settings), http=http, log_config=None, access_log=False, server_header=False,
+        create_app(checkpoint, settings, desk), http=http, log_config=None, access_log=False,
+        server_header=False,
         proxy_headers=settings.trusted_proxy is not None, forwarded_allow_ips=settings.trusted_proxy,
         timeout_graceful_shutdown=30))
 
@@ -198,6 +212,7 @@ def serve(
     host: str = "127.0.0.1",               # 0.0.0.0 lets other machines in
     port: int = 5000,                      # 0 for any that is free
     settings: Settings = Settings(),
+    desk: Desk | None = None,              # as for `create_app`
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM, then finish what was accepted.
 
@@ -209,7 +224,7 @@ def serve(
     warnings.filterwarnings("ignore", module="PIL")  # nor what Pillow thinks of its image
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with listen(host, port) as listener:
-        server = http_server(checkpoint, settings)
+        server = http_server(checkpoint, settings, desk)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished

@@ -118,6 +118,7 @@ class Service:
         self.predictor = load(checkpoint, self.threads)
         self.decoder = Decoder(settings)
         self.batcher = Batcher(settings.batch, self.metrics.batches.observe)
+        self.feedback = None  # a `Desk` of `cifar_cnn.serving.feedback`, where users may correct answers
         self.rate_limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self.held_bytes = 0
         self.waiting = 0
