@@ -7,7 +7,7 @@ __all__ = ['router', 'Desk', 'open_desk', 'refusals', 'label_of', 'current_exam'
            'post_feedback', 'as_record', 'get_feedback', 'get_summary', 'get_feedback_image', 'Decision',
            'post_decision']
 
-# %% ../../nbs/reference/serving/feedback.ipynb #0f1d344d
+# %% ../../nbs/reference/serving/feedback.ipynb #1f0990f9
 import asyncio
 import contextlib
 import logging
@@ -27,7 +27,7 @@ from starlette.exceptions import HTTPException
 from ..base.errors import ServeError
 from ..images.decode import read_image
 from ..images.pixels import to_png
-from ..loop.exam import Exam, golden_images
+from ..loop.exam import Exam, exam_for
 from ..loop.feedback import ConflictError, FullError, Limits, TooManyError, Vote, class_name
 from ..loop.feedback import decide, read_votes, summary, vote
 from ..loop.pictures import RefusedError, get_picture, to_pixels
@@ -136,18 +136,16 @@ def label_of(
         raise RefusedError(f"the verdict is {verdict}, but {said} is what was answered: send right")
     return label
 
-# %% ../../nbs/reference/serving/feedback.ipynb #9ff45d20
+# %% ../../nbs/reference/serving/feedback.ipynb #3567da22
 def current_exam(desk: Desk, predictor: Predictor) -> Exam:
     "The golden images as they are now. Runs in the desk's thread. Raises `LoopError`."
     versions = tuple(desk.store.names("versions"))
     if desk.examined[0] != versions:
-        known = predictor.checkpoint
-        images, missing = golden_images(desk.store, known.data["source"] or "", predictor.image_size,
-                                        known.model_arguments["in_channels"])
+        exam, missing = exam_for(predictor.checkpoint, desk.store)
         if missing:
             _log.warning("pictures that networks are examined with cannot be recognised in feedback: %s",
                          missing)
-        desk.examined = versions, Exam(images)
+        desk.examined = versions, exam
     return desk.examined[1]
 
 # %% ../../nbs/reference/serving/feedback.ipynb #71d5bb80
