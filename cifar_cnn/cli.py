@@ -15,7 +15,7 @@ from .commands.console import app, tell
 
 # %% ../nbs/reference/cli.ipynb #a87ada1c
 # each adds its commands to `app`
-from .commands import answer, feedback, learn, retrain, ship, versions  # noqa: F401
+from .commands import answer, feedback, learn, monitor, retrain, ship, versions  # noqa: F401
 
 # %% ../nbs/reference/cli.ipynb #5c8b6eec
 def sentence_and_code(

@@ -37,6 +37,7 @@ from .guard import GuardMiddleware, LimitedProtocol, error_response, handle_loop
 from .guard import validation_message
 from .limits import Settings
 from .service import Service, admit, watch
+from .traffic import Traffic, add_gauges, keep_traffic
 from ..training.checkpoint import Checkpoint
 
 # %% ../../nbs/reference/serving/server.ipynb #528592f9
@@ -169,20 +170,26 @@ For people: <a href="/">a page to drop pictures on</a>.</p>
 def create_app(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
     settings: Settings = Settings(),
-    desk: Desk | None = None,  # takes what users say about answers; None: they are not asked
+    desk: Desk | None = None,        # takes what users say about answers; None: they are not asked
+    traffic: Traffic | None = None,  # keeps counts of answers; None: nobody does
 ) -> FastAPI:
     "Make the application, with its model loaded. Raises `CheckpointError`."
     service = Service(checkpoint, settings)
-    service.feedback = desk
+    service.feedback, service.traffic = desk, traffic
+    if traffic:
+        add_gauges(traffic, service.metrics.registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
         asyncio.get_running_loop().set_exception_handler(handle_loop_error)
         tasks = [asyncio.create_task(service.batcher.run())]
         tasks += [asyncio.create_task(watch(service))] if settings.reload_model else []
+        tasks += [asyncio.create_task(keep_traffic(traffic))] if traffic else []
         yield
         for task in tasks:
             task.cancel()
+        if traffic:
+            traffic.flush()
 
     app = FastAPI(title="cifar_cnn", description="Classifies small images.", lifespan=lifespan,
                   docs_url=None, redoc_url=None, redirect_slashes=False)
@@ -202,13 +209,14 @@ def create_app(
 def http_server(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
     settings: Settings = Settings(),
-    desk: Desk | None = None,  # as for `create_app`
+    desk: Desk | None = None,        # as for `create_app`
+    traffic: Traffic | None = None,  # as for `create_app`
 ) -> uvicorn.Server:
     "Put the application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
     http = functools.partial(LimitedProtocol, settings=settings)
     # Only a proxy that the operator trusts may name another client: else anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(
-        create_app(checkpoint, settings, desk), http=http, log_config=None, access_log=False,
+        create_app(checkpoint, settings, desk, traffic), http=http, log_config=None, access_log=False,
         server_header=False,
         proxy_headers=settings.trusted_proxy is not None, forwarded_allow_ips=settings.trusted_proxy,
         timeout_graceful_shutdown=30))
@@ -220,6 +228,7 @@ def serve(
     port: int = 5000,                      # 0 for any that is free
     settings: Settings = Settings(),
     desk: Desk | None = None,              # as for `create_app`
+    traffic: Traffic | None = None,        # as for `create_app`
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM, then finish what was accepted.
 
@@ -231,7 +240,7 @@ def serve(
     warnings.filterwarnings("ignore", module="PIL")  # nor what Pillow thinks of its image
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with listen(host, port) as listener:
-        server = http_server(checkpoint, settings, desk)
+        server = http_server(checkpoint, settings, desk, traffic)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished

@@ -119,6 +119,7 @@ class Service:
         self.decoder = Decoder(settings)
         self.batcher = Batcher(settings.batch, self.metrics.batches.observe)
         self.feedback = None  # a `Desk` of `cifar_cnn.serving.feedback`, where users may correct answers
+        self.traffic = None   # a `Traffic` of `cifar_cnn.serving.traffic`, where answers are counted
         self.rate_limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self.held_bytes = 0
         self.waiting = 0
@@ -129,6 +130,8 @@ class Service:
         image = await self.decoder.decode(predictor, content, name)
         prediction = await self.batcher.answer(predictor, image)
         self.metrics.count_answer(prediction)
+        if self.traffic:
+            self.traffic.add(predictor, prediction)
         return prediction
 
 # %% ../../nbs/reference/serving/service.ipynb #6c96a416
