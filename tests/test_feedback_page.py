@@ -30,7 +30,7 @@ def served(tmp_path):
     "The address of a server in a thread of this process, and its desk."
     desk = open_desk(tmp_path / "loop", "a review key")
     with listen("127.0.0.1", 0) as listener:
-        server = http_server(None, Settings(), desk)
+        server = http_server(None, Settings(), desk=desk)
         thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         wait_until(lambda: server.started)

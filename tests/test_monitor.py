@@ -4,6 +4,7 @@ What each function does is tested beside the code, in nbs/reference/loop/monitor
 pictures are those of `python -m benchmarks.drift`.
 """
 
+import dataclasses
 import json
 import re
 from pathlib import Path
@@ -15,10 +16,13 @@ from fastapi.testclient import TestClient
 from cifar_cnn.images.pixels import to_png
 from cifar_cnn.loop.monitor import read_traffic, windows_of
 from cifar_cnn.loop.store import LocalStore
+from cifar_cnn.predictor import Predictor
 from cifar_cnn.serving.limits import Settings
 from cifar_cnn.serving.server import create_app
+from cifar_cnn.serving.shadow import Shadow
 from cifar_cnn.serving.traffic import Traffic
 from cifar_cnn.train import load_checkpoint
+from tests.support.processes import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
 CHECKPOINT = load_checkpoint()
@@ -79,3 +83,19 @@ def test_the_dashboard_asks_for_numbers_that_there_are(answered):
     assert abs(shown - np.mean([answer["confidence"] for answer in answers[11:]])) < 1e-4
     places = [(panel["gridPos"]["x"], panel["gridPos"]["y"]) for panel in dashboard["panels"]]
     assert len(places) == len(set(places))
+
+
+def test_a_shadow_counts_and_never_answers():
+    "The shadow turns the classes round: the answers stay the champion's, and it agrees with none."
+    rows = [name for name, tensor in CHECKPOINT.weights.items() if tensor.shape[:1] == (10,)]
+    turned = dataclasses.replace(CHECKPOINT, weights={
+        name: tensor.roll(1, 0) if name in rows else tensor for name, tensor in CHECKPOINT.weights.items()})
+    alone, predictor = Shadow(turned), Predictor(CHECKPOINT)
+    with TestClient(create_app(CHECKPOINT, Settings(), shadow=alone)) as client:
+        for seed in range(5):
+            answer = client.post("/predict", files={"image": png(seed)}).json()
+            assert answer["prediction"] == predictor.predict(png(seed)).label
+        wait_until(lambda: not alone.images and 'agrees="no"' in client.get("/metrics").text)
+        found = re.findall(r'^cifar_cnn_shadow_answers_total{agrees="(\w+)",.*} (\S+)',
+                           client.get("/metrics").text, re.MULTILINE)
+    assert {agrees for agrees, _ in found} == {"no"} and sum(float(count) for _, count in found) == 5

@@ -205,7 +205,7 @@ class Rules:
     least: int = 500        # answers in a window
     windows: int = 3        # in a row
 
-# %% ../../nbs/reference/loop/monitor.ipynb #39a4203c
+# %% ../../nbs/reference/loop/monitor.ipynb #b1dc8551
 def compare(
     counts: Counts,
     reference: Reference,
@@ -215,15 +215,14 @@ def compare(
     normal = reference.counts
     classes = stability_index(normal.classes, counts.classes)
     confidence = stability_index(normal.bins, counts.bins)
-    shares = np.array(counts.classes) / max(counts.answers, 1) - np.array(normal.classes) / normal.answers
-    most = int(np.abs(shares).argmax())
+    shares, usual = (np.array(of.classes) / max(of.answers, 1) for of in (counts, normal))
+    most = int(np.abs(shares - usual).argmax())
     lowest = normal.estimated_accuracy - rules.accuracy
     highest = rules.unfamiliar * max(normal.unfamiliar_share, 0.01)
     estimate, strange = counts.estimated_accuracy, counts.unfamiliar_share
     return [
         Measure("classes", classes, rules.index, classes > rules.index,
-                f"{reference.names[most]} is answered {shares[most]:+.1%} more often" if shares[most] > 0 else
-                f"{reference.names[most]} is answered {-shares[most]:.1%} less often"),
+                f"{reference.names[most]} is {shares[most]:.1%} of the answers, normal is {usual[most]:.1%}"),
         Measure("confidence", confidence, rules.index, confidence > rules.index,
                 f"the stability index of the confidence is {confidence:.2f}"),
         Measure("accuracy", estimate, lowest, estimate < lowest,

@@ -37,6 +37,7 @@ from .guard import GuardMiddleware, LimitedProtocol, error_response, handle_loop
 from .guard import validation_message
 from .limits import Settings
 from .service import Service, admit, watch
+from .shadow import Shadow, follow_in_shadow
 from .traffic import Traffic, add_gauges, keep_traffic
 from ..training.checkpoint import Checkpoint
 
@@ -172,12 +173,15 @@ def create_app(
     settings: Settings = Settings(),
     desk: Desk | None = None,        # takes what users say about answers; None: they are not asked
     traffic: Traffic | None = None,  # keeps counts of answers; None: nobody does
+    shadow: Shadow | None = None,    # a network that looks, and never answers
 ) -> FastAPI:
     "Make the application, with its model loaded. Raises `CheckpointError`."
     service = Service(checkpoint, settings)
-    service.feedback, service.traffic = desk, traffic
+    service.feedback, service.traffic, service.shadow = desk, traffic, shadow
     if traffic:
         add_gauges(traffic, service.metrics.registry)
+    if shadow:
+        shadow.register(service.predictor, service.metrics.registry)
 
     @contextlib.asynccontextmanager
     async def lifespan(_):
@@ -185,6 +189,7 @@ def create_app(
         tasks = [asyncio.create_task(service.batcher.run())]
         tasks += [asyncio.create_task(watch(service))] if settings.reload_model else []
         tasks += [asyncio.create_task(keep_traffic(traffic))] if traffic else []
+        tasks += [asyncio.create_task(follow_in_shadow(shadow, service.batcher))] if shadow else []
         yield
         for task in tasks:
             task.cancel()
@@ -209,14 +214,13 @@ def create_app(
 def http_server(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
     settings: Settings = Settings(),
-    desk: Desk | None = None,        # as for `create_app`
-    traffic: Traffic | None = None,  # as for `create_app`
+    **loop,                    # desk, traffic, shadow: as for `create_app`
 ) -> uvicorn.Server:
     "Put the application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
     http = functools.partial(LimitedProtocol, settings=settings)
     # Only a proxy that the operator trusts may name another client: else anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(
-        create_app(checkpoint, settings, desk, traffic), http=http, log_config=None, access_log=False,
+        create_app(checkpoint, settings, **loop), http=http, log_config=None, access_log=False,
         server_header=False,
         proxy_headers=settings.trusted_proxy is not None, forwarded_allow_ips=settings.trusted_proxy,
         timeout_graceful_shutdown=30))
@@ -227,8 +231,7 @@ def serve(
     host: str = "127.0.0.1",               # 0.0.0.0 lets other machines in
     port: int = 5000,                      # 0 for any that is free
     settings: Settings = Settings(),
-    desk: Desk | None = None,              # as for `create_app`
-    traffic: Traffic | None = None,        # as for `create_app`
+    **loop,                                # desk, traffic, shadow: as for `create_app`
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM, then finish what was accepted.
 
@@ -240,7 +243,7 @@ def serve(
     warnings.filterwarnings("ignore", module="PIL")  # nor what Pillow thinks of its image
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with listen(host, port) as listener:
-        server = http_server(checkpoint, settings, desk, traffic)
+        server = http_server(checkpoint, settings, **loop)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished

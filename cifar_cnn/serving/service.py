@@ -120,6 +120,7 @@ class Service:
         self.batcher = Batcher(settings.batch, self.metrics.batches.observe)
         self.feedback = None  # a `Desk` of `cifar_cnn.serving.feedback`, where users may correct answers
         self.traffic = None   # a `Traffic` of `cifar_cnn.serving.traffic`, where answers are counted
+        self.shadow = None    # a `Shadow` of `cifar_cnn.serving.shadow`, a network that only looks
         self.rate_limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self.held_bytes = 0
         self.waiting = 0
@@ -132,6 +133,8 @@ class Service:
         self.metrics.count_answer(prediction)
         if self.traffic:
             self.traffic.add(predictor, prediction)
+        if self.shadow:
+            self.shadow.offer(predictor, image, prediction.label)
         return prediction
 
 # %% ../../nbs/reference/serving/service.ipynb #6c96a416
