@@ -48,7 +48,7 @@ def copy(
 DECODERS = {  # how each kind of file is checked
     "objects": picture, "versions": manifest, "notes": by_digest, "models": by_digest,
     "feedback": sealed, "forgotten": sealed, "promotions": sealed, "steps": sealed,
-    "attempts": sealed,
+    "attempts": sealed, "traffic": sealed, "references": sealed,
 }
 
 # %% ../../nbs/reference/loop/upkeep.ipynb #c778d721
