@@ -20,7 +20,7 @@ from ..loop.store import LoopError, Store
 from ..loop.versions import Row, as_rgb, base_images, change, digests_of, heads, read_version
 from .widget import enlarged, message_html, picture_html
 
-# %% ../../nbs/reference/pages/confused.ipynb #cdb62c6a
+# %% ../../nbs/reference/pages/confused.ipynb #ddd6132a
 def matrix_buttons(
     evaluation: Evaluation,
 ) -> dict[tuple[int, int], widgets.Button]:  # (actual, predicted) → its cell
@@ -33,7 +33,7 @@ def matrix_buttons(
                                   tooltip=f"{count} images of {classes[actual]}, said to be "
                                           f"{classes[predicted]}",
                                   layout=widgets.Layout(width="auto", height="2em", margin="1px"))
-            cell.style.button_color = f"hsl(210, 60%, {96 - 50 * share:.0f}%)"
+            cell.style.button_color = f"hsl(210, 60%, {96 - 40 * share:.0f}%)"
             cells[actual, predicted] = cell
     return cells
 
@@ -64,7 +64,7 @@ def corrections(
             rows[image] = Row(label, part_of(image), "", was)
     return rows
 
-# %% ../../nbs/reference/pages/confused.ipynb #1523c811
+# %% ../../nbs/reference/pages/confused.ipynb #bed63dca
 class CellPictures(widgets.VBox):
     "Pictures with a box to tick below each."
 
@@ -78,7 +78,7 @@ class CellPictures(widgets.VBox):
 
     def show(self, title: str, found: list[int], labels: dict[int, str]) -> None:
         "Show some of the images: how sure the network was, and the class that each has got since."
-        self.boxes = {at: widgets.Checkbox(indent=False) for at in found}
+        self.boxes = {at: widgets.Checkbox(indent=False, layout={"width": "8em"}) for at in found}
         self.caption(labels)
         cards = [widgets.VBox([widgets.HTML(self._picture(at)), box]) for at, box in self.boxes.items()]
         row = widgets.Box(cards, layout=widgets.Layout(flex_flow="row wrap"))
