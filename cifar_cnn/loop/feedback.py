@@ -99,12 +99,12 @@ def _folder(moment: float) -> str:
 # %% ../../nbs/reference/loop/feedback.ipynb #3ff9fdf9
 def read_votes(
     store: Store,
-    known: dict[str, dict] | None = None,  # what earlier calls have read: they need not read it again
+    known: dict | None = None,  # what earlier calls have read and made: this one need not do it again
 ) -> list[Vote]:  # undecided first, then what the network believes least
     "List all votes with the last decision on each."
     votes, decisions, known = {}, {}, {} if known is None else known
     for name in store.names("feedback"):
-        key, _, number = PurePosixPath(name).stem.partition("-")
+        key, _, number = name[name.rindex("/") + 1:].removesuffix(".json").partition("-")
         record = known[name] = known.get(name) or store.read(name, sealed)
         if number:
             decisions.setdefault(key, {})[int(number)] = record
@@ -113,8 +113,10 @@ def read_votes(
     found = []
     for key, record in votes.items():
         several = decisions.get(key, {})
-        last = several[max(several)] if several else {}
-        found.append(Vote(key, **{**record, **last, "decisions": len(several)}))
+        if (key, len(several)) not in known:
+            last = several[max(several)] if several else {}
+            known[key, len(several)] = Vote(key, **{**record, **last, "decisions": len(several)})
+        found.append(known[key, len(several)])
     return sorted(found, key=lambda one: (one.decision != "", -one.doubt, one.id))
 
 # %% ../../nbs/reference/loop/feedback.ipynb #25b465c5
