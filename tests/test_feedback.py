@@ -106,6 +106,7 @@ def test_from_an_answer_to_a_decision(client):
     assert decided.json() == {"success": True, "id": ids[1], "decision": "accept", "label": other, "was": ""}
     assert client.get("/feedback?show=decided", headers=REVIEW).json()["count"] == 1
     assert client.get("/feedback/summary").json()["votes"] == 3
+    assert "/feedback/{key}/decision" in client.get("/docs").text
     metrics = client.get("/metrics").text
     assert 'path="/feedback/{key}/decision"' in metrics and ids[1] not in metrics
 
