@@ -14,7 +14,8 @@ from .base.errors import UserError
 from .commands.console import app, tell
 
 # %% ../nbs/reference/cli.ipynb #a87ada1c
-from .commands import answer, learn, ship  # noqa: F401  each adds its commands to `app`
+# each adds its commands to `app`
+from .commands import answer, feedback, learn, monitor, retrain, ship, versions  # noqa: F401
 
 # %% ../nbs/reference/cli.ipynb #5c8b6eec
 def sentence_and_code(

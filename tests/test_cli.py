@@ -222,14 +222,15 @@ def test_version_and_help(start):
 
 
 @pytest.mark.parametrize("command, options", [
-    ("data", ["--root", "--skip-bad", "--json", "--out"]),
+    ("data", ["data digits", "data show --help", "version", "checkout"]),
+    ("data show", ["--root", "--skip-bad", "--json", "--out"]),
     ("train", ["--resume", "--recipe", "--epochs", "--device"]),
     ("evaluate", ["--data", "--split", "--out"]),
     ("predict", ["--checkpoint", "--top-k"]),
     ("dimensions", ["--classes", "--json"]),
 ])
 def test_help_of_a_command(run, command, options):
-    answer = run(command, "--help")
+    answer = run(*command.split(), "--help")
     assert answer.code == 0 and answer.err == ""
     for option in options:
         assert option in answer.out

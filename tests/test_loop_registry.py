@@ -2,16 +2,24 @@
 
 import contextlib
 import dataclasses
+import json
 import os
 import subprocess
 import sys
+import threading
+import urllib.request
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import torch
 
+from cifar_cnn.images.pixels import to_png
+from cifar_cnn.loop.agreement import agreement, form_of
 from cifar_cnn.loop.checks import Check, Rules, combine
 from cifar_cnn.loop.registry import SERVED, champion, history, promote, replay, rollback, served_digest
 from cifar_cnn.loop.store import LocalStore, LoopError, digest
 from cifar_cnn.loop.upkeep import verify
+from cifar_cnn.predictor import Predictor
 from cifar_cnn.training.checkpoint import load_checkpoint
 from tests.support.loop import killed_at, race
 from tests.support.processes import free_port, wait_until
@@ -130,3 +138,42 @@ def test_a_promotion_waits_for_the_server_and_is_taken_back_without_it(tmp_path)
     with pytest.raises(LoopError, match="did not load"):
         promote(store, paths[2], verdict(1, 2), "Ada", loaded=lambda: served_digest(url), patience=1)
     assert champion(store) == files[1] == digest(store.fetch(SERVED))
+
+
+def test_a_promotion_and_a_rollback_under_load_lose_no_request(tmp_path):
+    store, first = LocalStore(tmp_path / "loop"), load_checkpoint()
+    networks = [dataclasses.replace(first, temperature=temperature) for temperature in (1.0, 3.0)]
+    for number, network in enumerate(networks):
+        network.save(tmp_path / f"{number}.pth")
+    images = torch.randint(0, 256, (4, 3, 32, 32), generator=torch.Generator().manual_seed(0)).byte()
+    confidences = [Predictor(network).classify([images[0]])[0].confidence for network in networks]
+    body, kind = form_of([to_png(images[0])], "image")
+    stop, seen = threading.Event(), []
+
+    def ask(url):
+        while not stop.is_set():
+            request = urllib.request.Request(f"{url}/predict", body, {"Content-Type": kind})
+            with urllib.request.urlopen(request, timeout=30) as response:
+                said = json.load(response)["confidence"]
+            which = [abs(said - confidence) < 1e-3 for confidence in confidences]
+            assert sum(which) == 1, f"{said} is neither of {confidences}"
+            seen.append(which.index(True))
+
+    promote(store, tmp_path / "0.pth", None, "Ada")
+    with serving(store.path(SERVED)) as url, ThreadPoolExecutor(8) as clients:
+        asking = [clients.submit(ask, url) for _ in range(8)]
+        try:
+            wait_until(lambda: len(seen) > 20, 60)
+            promote(store, tmp_path / "1.pth", None, "Ada", "for this test", override=True,
+                    loaded=lambda: served_digest(url), pause=0.1)
+            found = agreement(networks[1], images, url)["server"]
+            assert found["changed_labels"] == 0 and found["largest_difference"] < 1e-4
+            rollback(store, "Bob", "for this test")
+            wait_until(lambda: served_digest(url) == networks[0].digest(), 30)
+            so_far = len(seen)
+            wait_until(lambda: len(seen) > so_far + 20, 60)
+        finally:
+            stop.set()
+        for client in asking:
+            client.result(60)  # raises what went wrong for it
+    assert set(seen[:20]) == {0} and 1 in seen and seen[-1] == 0

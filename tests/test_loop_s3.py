@@ -4,6 +4,7 @@ Needs `pip install s3fs "moto[server]"`; else skipped.
 """
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,11 +16,15 @@ import fsspec  # noqa: E402
 from moto.server import DomainDispatcherApplication, create_backend_app  # noqa: E402
 from werkzeug.serving import make_server  # noqa: E402
 
+from cifar_cnn.data import load_data  # noqa: E402
+from cifar_cnn.loop.history import merge  # noqa: E402
 from cifar_cnn.loop.pictures import part_of, put_picture  # noqa: E402
+from cifar_cnn.loop.registry import SERVED, champion, history  # noqa: E402
 from cifar_cnn.loop.remote import count_winners, open_store  # noqa: E402
-from cifar_cnn.loop.store import DamagedError, LocalStore, MissingError  # noqa: E402
+from cifar_cnn.loop.retrain import Settings, run  # noqa: E402
+from cifar_cnn.loop.store import DamagedError, LocalStore, MissingError, digest  # noqa: E402
 from cifar_cnn.loop.upkeep import copy, verify  # noqa: E402
-from cifar_cnn.loop.versions import Row, change, head, heads  # noqa: E402
+from cifar_cnn.loop.versions import Row, change, head, heads, read_version  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -75,15 +80,25 @@ def test_versions_on_s3(bucket, tmp_path):
 
 def test_two_writers_on_s3_lose_nothing(bucket):
     store, start = open_store(bucket), threading.Barrier(2)
+    images = [put_picture(store, np.full((8, 8, 3), number, np.uint8)) for number in range(2)]
 
     def write(number):
-        image = put_picture(store, np.full((8, 8, 3), number, np.uint8))
-        start.wait()
-        change(store, {image: Row(f"writer {number}", part_of(image))})
+        start.wait(60)
+        change(store, {images[number]: Row(f"writer {number}", part_of(images[number]))})
 
-    writers = [threading.Thread(target=write, args=(number,)) for number in range(2)]
-    for writer in writers:
-        writer.start()
-    for writer in writers:
-        writer.join()
-    assert 1 <= len(heads(store)) <= 2 and len(store.names("objects")) == 2 and not verify(store)
+    with ThreadPoolExecutor(2) as writers:
+        list(writers.map(write, range(2)))  # raises what one of them raised
+    found = heads(store)
+    version = found[0] if len(found) == 1 else merge(store, *found)
+    labels = {image: row.label for image, row in read_version(store, version).rows.items()}
+    assert labels == {image: f"writer {number}" for number, image in enumerate(images)} and not verify(store)
+
+
+def test_the_loop_on_s3(bucket, tmp_path, monkeypatch):
+    digits, settings = load_data("digits"), Settings("fast", {"epochs": 2})
+    monkeypatch.setenv("CIFAR_CNN_DATA", str(tmp_path))  # where runs are kept beside a remote store
+    store = open_store(bucket)
+    first = run(store, digits, settings, "Ada")
+    assert first["decision"] == "PROMOTE" and run(store, digits, settings, "Ada") == {**first, "new": False}
+    assert [entry.after for entry in history(store)[0]] == [champion(store)] == [first["model"]]
+    assert digest(store.fetch(SERVED)) == first["model"] and not verify(store)

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['save_atomically', 'make_folder', 'file_state', 'file_lock', 'printable', 'visible_files', 'size_and_time',
-           'progress_bar']
+           'package_text', 'progress_bar']
 
 # %% ../../nbs/reference/base/files.ipynb #a0aaa2f7
 import contextlib
@@ -12,6 +12,8 @@ import errno
 import os
 import sys
 from collections.abc import Callable, Iterator
+from functools import lru_cache
+from importlib import resources
 from pathlib import Path
 from typing import BinaryIO
 
@@ -123,6 +125,14 @@ def size_and_time(
     except OSError:
         return 0, 0
     return status.st_size, status.st_mtime_ns
+
+# %% ../../nbs/reference/base/files.ipynb #7eb0f11e
+@lru_cache
+def package_text(
+    name: str,  # of a file below `cifar_cnn`
+) -> str:
+    "Read a text file that the package brings."
+    return resources.files("cifar_cnn").joinpath(*name.split("/")).read_text(encoding="utf-8")
 
 # %% ../../nbs/reference/base/files.ipynb #cae66348
 def progress_bar(

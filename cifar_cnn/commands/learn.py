@@ -21,10 +21,10 @@ import typer
 
 from ..base.files import make_folder
 from .console import AsJson, CropPct, Device, Given, ImageSize, Root, SkipBad, ValidFraction
-from .console import app, tell, tell_skipped, without_none
+from .console import app, data_app, tell, tell_skipped, without_none
 
 # %% ../../nbs/reference/commands/learn.ipynb #c7572465
-@app.command("data")
+@data_app.command("show")
 def data_command(
     source: Annotated[str, typer.Argument(help="cifar10, mnist, digits, or an image folder.")] = "cifar10",
     root: Root = None,

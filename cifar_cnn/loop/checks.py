@@ -60,9 +60,20 @@ class Verdict:
     rules: Rules
     models: dict = field(default_factory=dict)  # "champion" and "challenger": the digests of their files
 
+    @property
+    def decided(self) -> list[Check]:
+        "The checks that say what the verdict says."
+        return [check for check in self.checks if check.decision == self.decision]
+
     def as_dict(self) -> dict:
         "As plain values, ready for JSON."
         return asdict(self)
+
+    @classmethod
+    def from_dict(cls, record: dict) -> "Verdict":
+        "Read what `as_dict` wrote, with or without JSON between."
+        checks = tuple(Check(**check) for check in record["checks"])
+        return cls(record["decision"], checks, Rules(**record["rules"]), record["models"])
 
     def __str__(self) -> str:
         lines = [f"  {check.decision:<8}{check.name}: {check.sentence}" for check in self.checks]

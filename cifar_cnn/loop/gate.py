@@ -10,18 +10,19 @@ import base64
 import html
 import io
 import json
+import string
 from dataclasses import asdict
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
 
-from ..base.files import make_folder, save_atomically
+from ..base.files import make_folder, package_text, save_atomically
 from ..evaluate import evaluate
 from ..images.imageset import ImageSet
-from .checks import (Rules, Verdict, check_calibration, check_classes, check_controls,
-                                   check_corrections, check_cost, check_new_class, check_stolen,
-                                   check_superiority, check_together, combine, measure_cost, old_part)
+from .checks import Rules, Verdict, check_calibration, check_classes, check_controls
+from .checks import check_corrections, check_cost, check_new_class, check_stolen
+from .checks import check_superiority, check_together, combine, measure_cost, old_part
 from .store import LoopError, digest
 from ..networks.answers import Evaluation
 from ..training.checkpoint import load_checkpoint
@@ -104,29 +105,7 @@ def _main_reason(verdict: Verdict) -> str:
     "The check that decided, in one short phrase."
     if verdict.decision == "PROMOTE":
         return "every check is passed"
-    return "; ".join(check.name for check in verdict.checks if check.decision == verdict.decision)
-
-# %% ../../nbs/reference/loop/gate.ipynb #f0b8e373
-_PAGE = """<!doctype html>
-<html lang="en">
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width">
-<title>{decision}</title>
-<style>
-body {{ font: 16px sans-serif; max-width: 60em; margin: 2em auto; padding: 0 1em }}
-th, td {{ text-align: left; padding: .2em 1em .2em 0; vertical-align: top }}
-img {{ max-width: 100% }}
-</style>
-<h1>{decision}</h1>
-<p>{reason}</p>
-<table><tr><th>Check</th><th>Says</th><th>Because</th></tr>
-{rows}
-</table>
-<img alt="Differences by class, with intervals" src="data:image/png;base64,{picture}">
-<p>Champion {champion}<br>Challenger {challenger}</p>
-<p>Rules: {rules}</p>
-</html>
-"""
+    return "; ".join(check.name for check in verdict.decided)
 
 # %% ../../nbs/reference/loop/gate.ipynb #6c64c1f2
 def verdict_page(
@@ -137,13 +116,18 @@ def verdict_page(
         figure = plot_verdict(verdict)
         figure.savefig(buffer := io.BytesIO(), format="png", dpi=110)
         plt.close(figure)
-    cells = [(check.name, check.decision, check.sentence) for check in verdict.checks]
-    lines = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in cells)
-    rows = "\n".join(f"<tr>{line}</tr>" for line in lines)
-    rules = ", ".join(f"{name} {value}" for name, value in asdict(verdict.rules).items())
-    models = {name: verdict.models.get(name, "not given") for name in ("champion", "challenger")}
-    return _PAGE.format(decision=verdict.decision, reason=html.escape(_main_reason(verdict)), rows=rows,
-                        rules=rules, picture=base64.b64encode(buffer.getvalue()).decode(), **models)
+    cells = [("check", "says", "because")]
+    cells += [(check.name, check.decision, check.sentence) for check in verdict.checks]
+    rows = ("".join(f"<td>{html.escape(text)}</td>" for text in row) for row in cells)
+    facts = {name: verdict.models.get(name, "not given") for name in ("champion", "challenger")}
+    facts |= {name.replace("_", " "): value for name, value in asdict(verdict.rules).items()}
+    told = "<br>".join(html.escape(f"{name}: {value}") for name, value in facts.items())
+    picture = base64.b64encode(buffer.getvalue()).decode()
+    return string.Template(package_text("pages/web/report.html")).substitute(
+        title=verdict.decision, headline=html.escape(f"{verdict.decision}: {_main_reason(verdict)}"),
+        rows="\n".join(f"<tr>{row}</tr>" for row in rows),
+        images=f'<img alt="Differences by class, with intervals" src="data:image/png;base64,{picture}">'
+               f"<p>{told}</p>")
 
 # %% ../../nbs/reference/loop/gate.ipynb #773d3c82
 def save_verdict(

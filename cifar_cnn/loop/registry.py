@@ -82,26 +82,31 @@ def lineage(
             stack.append(entry.after)
     return stack
 
+# %% ../../nbs/reference/loop/registry.ipynb #5ca1ab1e
+def _top(entries: list[Entry]) -> str | None:
+    "The network that a journal leaves in production."
+    return (lineage(entries) or [None])[-1]
+
 # %% ../../nbs/reference/loop/registry.ipynb #26124328
 def champion(
     store: Store,
 ) -> str | None:  # the digest of the network in production; None before the first promotion
     "Name the network that the journal puts into production."
-    stack = lineage(history(store)[0])
-    return stack[-1] if stack else None
+    return _top(history(store)[0])
 
 # %% ../../nbs/reference/loop/registry.ipynb #d7b55170
 def _state(
     store: Store,
-) -> tuple[int, str | None]:  # the number of the next entry, and the network in production
+) -> tuple[int, list[Entry]]:  # the number of the next entry, and the entries before it
     "Read what a decision rests on."
-    numbers = [int(PurePosixPath(name).stem) for name in store.names("promotions")]
-    return 1 + max(numbers, default=0), champion(store)
+    entries, damaged = history(store)
+    numbers = (int(PurePosixPath(name).stem) for name in (*damaged, *(entry.name for entry in entries)))
+    return 1 + max(numbers, default=0), entries
 
 # %% ../../nbs/reference/loop/registry.ipynb #7fb3224d
 def _write(
     store: Store,
-    state: tuple[int, str | None],  # as from `_state`, before the decision was taken
+    state: tuple[int, list[Entry]],  # as from `_state`, before the decision was taken
     kind: str,
     after: str,
     who: str,
@@ -109,9 +114,9 @@ def _write(
     gate: dict | None,
 ) -> Entry:
     "Write the next entry. Raises `LoopError` if somebody else has just written it."
-    number, now = state
+    number, entries = state
     gate = json.loads(json.dumps(gate))  # as it will be read
-    new = Entry(number, kind, now, after, who, why, round(time.time(), 3), gate)
+    new = Entry(number, kind, _top(entries), after, who, why, round(time.time(), 3), gate)
     crash_point("registry:before")
     if not store.create(new.name, seal(vars(new))):
         raise LoopError(f"somebody else has just written {new.name}: look at cifar-cnn loop history, and "
@@ -181,9 +186,9 @@ def promote(
     expected = "" if loaded is None else load_checkpoint(path).digest()
     replay(store)
     model, state = put_model(store, path), _state(store)
-    now = state[1]
+    now = _top(state[1])
     if model == now:
-        return history(store)[0][-1]
+        return state[1][-1]
     _check_verdict(verdict, model, now, override)
     crash_point("registry:checked")
     said = verdict and {**verdict.as_dict(), "override": override}
@@ -218,8 +223,7 @@ def _check_verdict(verdict: Verdict | None, model: str, now: str | None, overrid
 # %% ../../nbs/reference/loop/registry.ipynb #5e26e6eb
 def _reasons(verdict: Verdict) -> str:
     "What the checks say that decided."
-    decided = (check for check in verdict.checks if check.decision == verdict.decision)
-    return "; ".join(f"{check.name}: {check.sentence}" for check in decided)
+    return "; ".join(f"{check.name}: {check.sentence}" for check in verdict.decided)
 
 # %% ../../nbs/reference/loop/registry.ipynb #e812be10
 def rollback(
@@ -230,7 +234,7 @@ def rollback(
     expected: str | None = None,  # do nothing unless this network is in production
 ) -> Entry:
     "Put the network before this one back into production. Raises `LoopError` if there is none."
-    state, (entries, _) = _state(store), history(store)
+    _, entries = state = _state(store)
     stack = lineage(entries)
     if expected is not None and stack[-1:] != [expected]:
         raise LoopError(f"{expected[:8]} is not in production any more: look at cifar-cnn loop history")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import fsspec
 
-from .store import LocalStore, LoopError, Store, check_name, crash_point, missing
+from .store import NAME, LocalStore, LoopError, Store, check_name, crash_point, missing
 
 # %% ../../nbs/reference/loop/remote.ipynb #06f9aff5
 def _ask(
@@ -68,7 +68,7 @@ class RemoteStore(Store):
 
     def names(self, folder: str) -> list[str]:
         found, start = _ask(self, "read", folder, self.system.find), len(self.path(folder)) - len(folder)
-        return sorted(path[start:] for path in found)
+        return sorted(path[start:] for path in found if NAME.fullmatch(path[start:]))
 
     def age(self, name: str) -> float:
         return time.time() - _ask(self, "read", name, self.system.modified).timestamp()

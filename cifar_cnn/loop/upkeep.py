@@ -48,6 +48,7 @@ def copy(
 DECODERS = {  # how each kind of file is checked
     "objects": picture, "versions": manifest, "notes": by_digest, "models": by_digest,
     "feedback": sealed, "forgotten": sealed, "promotions": sealed, "steps": sealed,
+    "attempts": sealed, "traffic": sealed, "references": sealed,
 }
 
 # %% ../../nbs/reference/loop/upkeep.ipynb #c778d721
@@ -72,11 +73,12 @@ def verify(
         list(pool.map(look, names))
     kept = set(store.names("objects"))
     kept |= {object_name(PurePosixPath(name).stem) for name in store.names("forgotten")}
-    for name in sorted(set(store.names("versions")) - wrong.keys()):
+    versions = set(store.names("versions"))
+    for name in sorted(versions - wrong.keys()):
         found = store.read(name, manifest)
         missing = [image for image in found.rows if object_name(image) not in kept and not found.base]
         for parent in found.parents:
-            if f"versions/{parent}.jsonl" not in store.names("versions"):
+            if f"versions/{parent}.jsonl" not in versions:
                 wrong.setdefault(f"versions/{parent}.jsonl", _lacking(name))
         for image in missing:
             wrong.setdefault(object_name(image), _lacking(name))

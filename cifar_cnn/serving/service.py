@@ -118,6 +118,9 @@ class Service:
         self.predictor = load(checkpoint, self.threads)
         self.decoder = Decoder(settings)
         self.batcher = Batcher(settings.batch, self.metrics.batches.observe)
+        self.feedback = None  # a `Desk` of `cifar_cnn.serving.feedback`, where users may correct answers
+        self.traffic = None   # a `Traffic` of `cifar_cnn.serving.traffic`, where answers are counted
+        self.shadow = None    # a `Shadow` of `cifar_cnn.serving.shadow`, a network that only looks
         self.rate_limit = RateLimit(settings.rate_limit) if settings.rate_limit else None
         self.held_bytes = 0
         self.waiting = 0
@@ -128,6 +131,10 @@ class Service:
         image = await self.decoder.decode(predictor, content, name)
         prediction = await self.batcher.answer(predictor, image)
         self.metrics.count_answer(prediction)
+        if self.traffic:
+            self.traffic.add(predictor, prediction)
+        if self.shadow:
+            self.shadow.offer(predictor, image, prediction.label)
         return prediction
 
 # %% ../../nbs/reference/serving/service.ipynb #6c96a416

@@ -2,6 +2,7 @@ async function classify(file) {
   const mine = ++latest, form = new FormData(), preview = find("#preview"), limit = Number(find("#file").dataset.limit);
   if (file.size > limit) {  // the server would refuse it while it is still being sent, which browsers take for a failure
     find("#answer").hidden = preview.hidden = true;
+    document.dispatchEvent(new Event("asking"));
     return say("", file.name + " is larger than " + limit / 1e6 + " MB: choose a smaller picture");
   }
   form.append("image", file, file.name);
@@ -10,6 +11,7 @@ async function classify(file) {
   preview.alt = "your picture, " + file.name;
   preview.hidden = false;
   find("#answer").hidden = true;
+  document.dispatchEvent(new Event("asking"));
   say("Looking at " + file.name + " …");
   let answer;
   try {
@@ -22,6 +24,7 @@ async function classify(file) {
   if (!answer.success) { preview.hidden = true; return say("", answer.error); }
   say(file.name);
   show(answer);
+  document.dispatchEvent(new CustomEvent("answered", {detail: {file, answer}}));
 }
 
 find("#address").textContent = location.origin;
