@@ -3,8 +3,8 @@
     python -m benchmarks.loop
 
 Five thousand training images are held back: they are what users send. The champion is trained on the others
-by the recipe fast. Ten users vote on fifty of its mistakes. The loop makes a version, trains by the same recipe
-from the champion, and asks the gate. Stores records/loop.json.
+by the recipe fast. Ten users vote on fifty of its mistakes. The loop makes a version, trains by the same
+recipe from the champion, and asks the gate. Stores records/loop.json.
 """
 
 import contextlib
