@@ -34,15 +34,15 @@ def stage(tmp_path_factory):
 
 # All forty and many random moments: python -m tests.kill_the_loop
 @pytest.mark.parametrize("point", [
-    "named:versions", "step:begin:written", "train:finished", "created:models", "step:gate:done",
-    "registry:recorded", "named:serving", "step:run:done",
+    "named:versions", "train:finished", "created:models", "registry:recorded", "named:serving",
+    "step:run:done",
 ])
 def test_a_killed_loop_does_each_thing_once(stage, tmp_path, point):
     before, undisturbed, _ = stage
     assert try_once(before, tmp_path / "loop", undisturbed, point, None) == (True, [])
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 def test_a_loop_killed_at_a_random_moment_does_each_thing_once(stage, tmp_path, seed):
     before, undisturbed, seconds = stage
     moment = Random(seed).uniform(0, seconds)
@@ -58,7 +58,7 @@ def run_on_a_full_disk(folder, size):
         sys.exit(2)
 
 
-@pytest.mark.parametrize("size", [0, 700, 4_000, 300_000])
+@pytest.mark.parametrize("size", [700, 300_000])
 def test_a_full_disk_stops_the_loop_with_a_sentence_and_harms_nothing(stage, tmp_path, size):
     before, undisturbed, _ = stage
     shutil.copytree(before, tmp_path / "loop")
@@ -75,7 +75,7 @@ def test_a_flipped_byte_in_an_outcome_is_found_and_named(stage, tmp_path):
     shutil.copytree(stage[0], tmp_path / "loop")
     store, random = LocalStore(tmp_path / "loop"), Random(0)
     names = [*store.names("steps"), *store.names("promotions")]
-    for name in names * 3:
+    for name in names:
         whole = store.fetch(name)
         place, bit = random.randrange(len(whole)), 1 << random.randrange(8)
         store.path(name).write_bytes(whole[:place] + bytes([whole[place] ^ bit]) + whole[place + 1:])

@@ -199,10 +199,12 @@ def gc_command(
     from cifar_cnn.loop.feedback import needed_images
     from cifar_cnn.loop.registry import gc_models
     from cifar_cnn.loop.remote import open_store
+    from cifar_cnn.loop.steps import all_steps
     from cifar_cnn.loop.upkeep import gc
 
     store = open_store(loop)
-    loose = gc_models(store, yes=yes, oldest=3600 * hours)
+    trained = tuple(record["outcome"]["model"] for record in all_steps(store, "register")[:5])
+    loose = gc_models(store, trained, yes, 3600 * hours)
     loose += gc(store, needed_images(store), yes, 3600 * hours)
     if as_json:
         print(json.dumps({"files": loose, "deleted": yes}))

@@ -20,7 +20,7 @@ from ..base.files import file_lock, make_folder
 from .registry import champion
 from .retrain import model_file, work_folder
 from .steps import all_steps
-from .store import LoopError, Store
+from .store import LoopError, MissingError, Store
 from ..training.checkpoint import Checkpoint, load_checkpoint
 
 # %% ../../nbs/reference/loop/track.ipynb #932ba8a6
@@ -181,10 +181,13 @@ def sync(
         key, name = f"{one['version']}-{one['model']}", f"version {one['version'][:8]}"
         files = [folder / "gate.json", folder / "gate.html"]
         try:
-            if log_checkpoint(mirror, key, name, model_file(store, one["model"]), numbers, tags, files):
-                written += 1
+            if mirror.find(key) is None:
+                path = model_file(store, one["model"])
+                written += log_checkpoint(mirror, key, name, path, numbers, tags, files)
                 say(f"{name}: written")
             _register(mirror, key, one["model"])
+        except MissingError:
+            say(f"{name}: its network was removed with cifar-cnn data gc")
         except LoopError:
             raise
         except Exception as error:  # of SQLAlchemy, requests, …
