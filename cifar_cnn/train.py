@@ -26,7 +26,7 @@ from .base.machine import autocast, choose_compiled, choose_device, choose_preci
 from .base.machine import own_random_state, stop_request
 from .networks.inference import class_prototypes, fit_temperature, predict_features
 from .networks.inference import predict_logits, prototype_similarity
-from .training.history import History
+from .training.history import History, is_better
 from .training.plan import Plan, plan
 from .training.run import Best, Run, epochs_of, next_batch, progress, progressive_size
 from .training.run import steps_done, steps_per_epoch
@@ -42,7 +42,7 @@ from .training.history import EarlyStopping, LiveCurves, plot_history
 from .training.optim import OPTIMIZERS
 from .training.plan import resume, training_source
 from .training.recipe import NORMALIZATIONS, RECIPES, Recipe, change_recipe, get_recipe
-from .training.recipe import load_recipe_data
+from .training.recipe import keeps_last, load_recipe_data
 from .training.runfolder import load_run, make_checkpoint
 from .training.schedule import SCHEDULES
 from .training.transfer import describe_parent, load_matching_weights
@@ -94,7 +94,7 @@ def _check_loss(run: Run, loss: float) -> None:
                        f"{run.recipe.learning_rate:g}")
 
 # %% ../nbs/05_train.ipynb #71b879c8
-def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
+def end_epoch(run: Run) -> bool:  # whether its accuracy is the highest so far
     "Validate, note it, adjust the schedule, begin anew. Raises `RunError` for a loss of NaN."
     start, rate = time.perf_counter(), run.optimizer.param_groups[0]["lr"]
     seen = min(steps_per_epoch(run) * run.recipe.batch_size, len(run.images))
@@ -102,15 +102,17 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     logits, loss, accuracy = validate(run)
     _check_loss(run, train_loss + loss)  # the last step shows in the second alone
     run.schedule.after_epoch(loss)
-    if improved := run.stopping.update(accuracy):
+    row = {"epoch": len(run.history) + 1, "train_loss": train_loss,
+           "train_accuracy": train_accuracy, "valid_loss": loss,
+           "valid_accuracy": accuracy, "learning_rate": rate, "kept": False}
+    if keeps_last(run.recipe) or is_better(row, run.history.kept, len(logits)):
         weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
         run.best = Best(weights, accuracy, fit_temperature(logits, run.splits.valid.labels))
-    run.history.rows.append({
-        "epoch": len(run.history) + 1, "train_loss": train_loss, "train_accuracy": train_accuracy,
-        "valid_loss": loss, "valid_accuracy": accuracy, "learning_rate": rate,
-        "seconds": round(run.position.seconds + time.perf_counter() - start, 2)})
+        row["kept"] = True
+    row["seconds"] = round(run.position.seconds + time.perf_counter() - start, 2)
+    run.history.rows.append(row)
     run.begin_epoch(len(run.images))
-    return improved
+    return run.stopping.update(accuracy)
 
 # %% ../nbs/05_train.ipynb #a6d42674
 def epoch_line(run: Run, improved: bool) -> str:
@@ -146,7 +148,7 @@ def know_its_images(
 
 # %% ../nbs/05_train.ipynb #31169519
 def finish(run: Run, kept: RunFolder) -> Run:
-    "Give a finished run its best weights and all that is known of them; save one where it stands."
+    "Give a finished run the kept weights and what is known of them; save any where it stands."
     run.interrupted = not run.finished
     kept.save(run)
     if run.interrupted:
@@ -160,7 +162,7 @@ def finish(run: Run, kept: RunFolder) -> Run:
         logits, _, run.best.accuracy = validate(run, views)
         run.best.temperature = fit_temperature(logits, run.splits.valid.labels)
     seen = f" with {views} views of each image" if views > 1 else ""
-    print(f"kept: epoch {run.history.best['epoch']}, valid {run.best.accuracy:.2%}{seen}")
+    print(f"kept: epoch {run.history.kept['epoch']}, valid {run.best.accuracy:.2%}{seen}")
     know_its_images(run)
     kept.save_best(run)
     return run

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NORMALIZATIONS', 'FAST', 'FAST94', 'SMALL94', 'FAST95', 'REPORT', 'SIMPLE', 'COMPACT', 'MNIST', 'CATS_VS_DOGS',
-           'RECIPES', 'Recipe', 'get_recipe', 'change_recipe', 'load_recipe_data']
+           'RECIPES', 'Recipe', 'get_recipe', 'change_recipe', 'load_recipe_data', 'is_timed', 'keeps_last']
 
 # %% ../../nbs/reference/training/recipe.ipynb #d65cb812
 import dataclasses
@@ -194,3 +194,15 @@ def load_recipe_data(
     "Load the images that a recipe was made for, split as it says; its seed draws the validation images."
     wanted = {name: getattr(recipe, name) for name in ("valid_fraction", "image_size", "crop_pct", "seed")}
     return load_data(source or recipe.data, root, **{**wanted, **options})
+
+# %% ../../nbs/reference/training/recipe.ipynb #a7c1tim1
+def is_timed(recipe: Recipe) -> bool:
+    "Tell whether the number of epochs decides every step, so that it cannot change on the way."
+    return recipe.schedule == "linear" or len(recipe.progressive_sizes) > 1
+
+
+# %% ../../nbs/reference/training/recipe.ipynb #a7c1tim2
+def keeps_last(recipe: Recipe) -> bool:
+    "Tell whether to keep the last epoch: the learning rate ends at 0, and nothing stops it sooner."
+    return recipe.schedule == "linear" and not recipe.patience
+

@@ -29,7 +29,7 @@ from .schedule import SCHEDULES
 # %% ../../nbs/reference/training/run.ipynb #11c0a27e
 @dataclass
 class Best:
-    "The best weights so far, and what is known of the network that has them."
+    "The weights that are kept so far, and what is known of the network that has them."
     weights: dict | None = None       # a state_dict
     accuracy: float = 0.0             # on the validation images, 0–1
     temperature: float = 1.0          # as a `Checkpoint` has it …
