@@ -64,7 +64,8 @@ def train_step(run: Run) -> None:
     images, labels = next_batch(run)
     with autocast(run.device, run.precision):
         logits = run.network(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=run.recipe.label_smoothing)
+    loss = F.cross_entropy(logits.float(), labels, run.class_weights,
+                           label_smoothing=run.recipe.label_smoothing)
     run.optimizer.zero_grad()
     loss.backward()
     run.schedule.before_step(progress(run), len(run.history))
@@ -117,7 +118,7 @@ def end_epoch(run: Run) -> bool:  # whether its accuracy is the highest so far
 # %% ../nbs/05_train.ipynb #a6d42674
 def epoch_line(run: Run, improved: bool) -> str:
     "Write: epoch  3/80  train 1.2345 54.21%  valid 1.0123 63.40% *  25.1 s, at most 32 min left"
-    row, table, epochs = run.history.rows[-1], run.history.to_frame(), epochs_of(run)
+    row, table, epochs = run.history.rows[-1], run.history.to_frame().loc[1:], epochs_of(run)
     sizes = run.recipe.progressive_sizes
     work = [progressive_size(sizes, epoch / epochs) ** 2 for epoch in range(epochs)]
     left = sum(work[len(table):]) * (table.seconds / work[:len(table)]).median()
@@ -134,8 +135,11 @@ def know_its_images(
     run: Run,              # its model with the best weights
     per_class: int = 100,  # training images
 ) -> None:
-    "Find where each class's features point, and how nearly 95% of the validation images' do."
+    "Judge it by all its views; find where classes' features point, and how nearly unseen ones do."
     train, valid = run.splits.train, run.splits.valid
+    if run.recipe.views > 1:
+        logits, _, run.best.accuracy = validate(run, run.recipe.views)
+        run.best.temperature = fit_temperature(logits, valid.labels)
     features = lambda images: predict_features(run.model, images, run.mean, run.std, run.precision,
                                                run.recipe.views)[1]
     members = [(train.labels == label).nonzero().flatten()[:per_class]
@@ -157,13 +161,10 @@ def finish(run: Run, kept: RunFolder) -> Run:
               "batches")
         return run
     run.model.load_state_dict(run.best.weights)
-    views = run.recipe.views
-    if views > 1:
-        logits, _, run.best.accuracy = validate(run, views)
-        run.best.temperature = fit_temperature(logits, run.splits.valid.labels)
-    seen = f" with {views} views of each image" if views > 1 else ""
+    if run.best.prototypes is None:  # a head that was solved for came with all that is known of it
+        know_its_images(run)
+    seen = f" with {run.recipe.views} views of each image" if run.recipe.views > 1 else ""
     print(f"kept: epoch {run.history.kept['epoch']}, valid {run.best.accuracy:.2%}{seen}")
-    know_its_images(run)
     kept.save_best(run)
     return run
 
@@ -184,7 +185,7 @@ def begin(
     if before is not None:
         resume_run(run, before)
     else:
-        begin_with(run, plan.initial)
+        begin_with(run, plan.initial, plan.cache)
     kept.open(run, new=before is None)
     return run, kept
 

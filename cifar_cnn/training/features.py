@@ -80,7 +80,7 @@ def cached_features(
     missing = [index for index, key in enumerate(keys) if key not in known]
     with progress_bar(total=len(missing), desc="features", unit=" images", leave=False) as bar:
         for chunk in torch.tensor(missing, dtype=torch.long).split(batch_size):
-            found = predict_features(model, images[chunk], mean, std, views=views, batch_size=batch_size)[1]
+            _, found = predict_features(model, images[chunk], mean, std, views=views)
             known.update(zip((keys[index] for index in chunk.tolist()), found))
             bar.update(len(chunk))
     if file is not None and missing:

@@ -37,12 +37,12 @@ class EarlyStopping:
 # %% ../../nbs/reference/training/history.ipynb #676ddfed
 @dataclass
 class History:
-    "One row per finished epoch."
+    "One row per finished epoch; an epoch 0 tells what there was before the first step."
     # epoch, train_loss, train_accuracy, valid_loss, valid_accuracy, …, kept
     rows: list[dict] = field(default_factory=list)
 
     def __len__(self) -> int:
-        return len(self.rows)
+        return sum(row["epoch"] > 0 for row in self.rows)
 
     @property
     def best(self) -> dict:

@@ -35,7 +35,7 @@ NORMALIZATIONS = {  # name → mean and standard deviation per channel, on the s
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 
 # %% ../../nbs/reference/training/recipe.ipynb #f7b87fa3
-_LEAST = {"epochs": 1, "steps": 0, "batch_size": 2, "patience": 0, "plateau_patience": 0, "step_epochs": 1,
+_LEAST = {"epochs": 0, "steps": 0, "batch_size": 2, "patience": 0, "plateau_patience": 0, "step_epochs": 1,
           "seed": 0}
 
 # %% ../../nbs/reference/training/recipe.ipynb #1e7cbdae
@@ -49,11 +49,13 @@ class Recipe:
     crop_pct: float = 1.0                   # … and the share of their shorter side that is kept
     model: str = "cifar_cnn"                # for `build_model`, …
     model_arguments: dict = field(default_factory=dict)  # … with what the data do not decide
-    weights: str = ""  # torchvision's name of the weights to begin with, such as "DEFAULT"
+    weights: str = ""  # of torchvision's that the body begins with, such as "DEFAULT"; "public": see `PUBLIC`
+    head: str = ""  # "logistic": solved for on the body's features, before the first step
     body_rate: float = 1.0  # learning rate of all layers but the head, relative to it; 0 freezes them
     augment: Augment = REPORT_AUGMENT
     normalization: str = "half"             # a key of `NORMALIZATIONS`, or "data": of the training images
     label_smoothing: float = 0.0            # the share of the target that is spread over all classes
+    balanced: bool = False                  # whether each class weighs as much in the loss as any other
     optimizer: str = "adam"                 # a key of `OPTIMIZERS`
     optimizer_arguments: dict = field(default_factory=dict)  # beyond the learning rate
     learning_rate: float = 0.001
@@ -94,6 +96,8 @@ def _check_settings(recipe: Recipe) -> None:
     for setting, least in _LEAST.items():
         if getattr(recipe, setting) < least:
             raise RecipeError(f"{setting} is {getattr(recipe, setting)}: it must be at least {least}")
+    if not (recipe.epochs or recipe.head):
+        raise RecipeError("epochs is 0: it must be at least 1, unless the head is solved for")
     if recipe.seed >= 2**63:
         raise RecipeError(f"seed is {recipe.seed}: it must be below 2**63")
     if not 0 < recipe.factor < 1:
@@ -110,7 +114,7 @@ def _check_settings(recipe: Recipe) -> None:
         raise RecipeError(f"progressive_sizes is {sizes}: it must be shares above 0, and end with 1, the "
                           "whole image")
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "normalization": (*NORMALIZATIONS, "data"),
-               "views": VIEWS}
+               "views": VIEWS, "head": ("", "logistic")}
     for setting, known in choices.items():
         if getattr(recipe, setting) not in known:
             names = ", ".join(map(str, known))

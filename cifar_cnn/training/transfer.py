@@ -8,6 +8,7 @@ __all__ = ['load_matching_weights', 'find_weights', 'torchvision_weights', 'begi
 # %% ../../nbs/reference/training/transfer.ipynb #ce0adea5
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
 
@@ -16,6 +17,7 @@ from ..networks.backbone import is_backbone
 from ..networks.classifier import Classifier
 from .checkpoint import Checkpoint
 from .optim import Muon
+from .photos import begin_with_head
 from .run import Run
 
 # %% ../../nbs/reference/training/transfer.ipynb #b8a2bd95
@@ -79,8 +81,9 @@ def torchvision_weights(
 def begin_with(
     run: Run,                    # fresh
     initial: Checkpoint | None,  # whose weights to begin with; None: those that the recipe names, if any
+    cache: Path | None = None,   # as for `begin_with_head`
 ) -> None:
-    """Give a new run the weights to begin with, if any.
+    """Give a new run the weights to begin with, if any, and the head that its recipe solves for.
 
     Raises `RecipeError`, `CheckpointError`, `DownloadError`.
     """
@@ -95,6 +98,8 @@ def begin_with(
         _begin_with_torchvision(run)
     if run.parent and isinstance(run.optimizer, Muon):
         run.optimizer.keep_norms()
+    if run.recipe.head:
+        begin_with_head(run, cache)
 
 # %% ../../nbs/reference/training/transfer.ipynb #798b0a29
 def _begin_with_torchvision(run: Run) -> None:
