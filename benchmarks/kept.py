@@ -1,9 +1,9 @@
-"""Which epoch to keep: the most accurate on the validation images, as it was, or as `is_better` and `keeps_last` say.
+"""Which epoch to keep: the most accurate on validation, as it was, or as `is_better` and `keeps_last` say.
 
     python -m benchmarks.kept --seeds 4
 
-Both are taken from the same runs, so that nothing else differs, and judged on test pictures that were never trained
-on. Stores records/kept.json.
+Both are taken from the same runs, so that nothing else differs, and judged on test pictures that were
+never trained on. Stores records/kept.json.
 """
 
 import argparse

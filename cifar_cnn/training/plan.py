@@ -108,7 +108,7 @@ def _new_recipe(recipe: str, changes: dict) -> Recipe:
         changes = {"model_arguments": {}, **changes}  # the recipe's were for another network
     found = change_recipe(usual, **changes)
     find_model(found.model)
-    if found.weights:
+    if found.weights not in ("", "public"):
         find_weights(found.model, found.weights)
     return found
 

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NORMALIZATIONS', 'FAST', 'FAST94', 'SMALL94', 'FAST95', 'REPORT', 'SIMPLE', 'COMPACT', 'MNIST', 'CATS_VS_DOGS',
-           'RECIPES', 'Recipe', 'get_recipe', 'change_recipe', 'load_recipe_data', 'is_timed', 'keeps_last']
+           'PHOTOS', 'RECIPES', 'Recipe', 'get_recipe', 'change_recipe', 'load_recipe_data', 'is_timed', 'keeps_last']
 
 # %% ../../nbs/reference/training/recipe.ipynb #d65cb812
 import dataclasses
@@ -49,7 +49,7 @@ class Recipe:
     crop_pct: float = 1.0                   # … and the share of their shorter side that is kept
     model: str = "cifar_cnn"                # for `build_model`, …
     model_arguments: dict = field(default_factory=dict)  # … with what the data do not decide
-    weights: str = ""  # of torchvision's that the body begins with, such as "DEFAULT"; "public": see `PUBLIC`
+    weights: str = ""  # that the body begins with: torchvision's name, such as "DEFAULT"; or "public"
     head: str = ""  # "logistic": solved for on the body's features, before the first step
     body_rate: float = 1.0  # learning rate of all layers but the head, relative to it; 0 freezes them
     augment: Augment = REPORT_AUGMENT
@@ -164,8 +164,13 @@ CATS_VS_DOGS = Recipe(
     augment=Augment(flip=True, rotation=15, brightness=0.2, contrast=0.2, saturation=0.2),
     normalization="imagenet", schedule="step", batch_size=32, epochs=10, patience=0)
 
+PHOTOS = Recipe(
+    name="photos", image_size=160, crop_pct=0.95, model="efficientnet_lite0", weights="public",
+    head="logistic", body_rate=0.0, augment=Augment(flip=True), normalization="half", schedule="linear",
+    batch_size=32, epochs=0, patience=0)
+
 RECIPES = {recipe.name: recipe for recipe in (
-    FAST, FAST94, SMALL94, FAST95, REPORT, SIMPLE, COMPACT, MNIST, CATS_VS_DOGS)}
+    FAST, FAST94, SMALL94, FAST95, PHOTOS, REPORT, SIMPLE, COMPACT, MNIST, CATS_VS_DOGS)}
 
 # %% ../../nbs/reference/training/recipe.ipynb #85b7cbd3
 def get_recipe(

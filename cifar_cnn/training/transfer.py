@@ -15,6 +15,7 @@ from torch import Tensor
 from ..base.errors import CheckpointError, DownloadError, RecipeError
 from ..networks.backbone import is_backbone
 from ..networks.classifier import Classifier
+from ..networks.lite import EfficientNetLite, public_weights
 from .checkpoint import Checkpoint
 from .optim import Muon
 from .photos import begin_with_head
@@ -94,6 +95,8 @@ def begin_with(
         run.mean, run.std = initial.mean, initial.std
         run.parent = {"digest": initial.digest(), "kept": kept, "model": initial.model,
                       "source": initial.data["source"], "recipe": initial.recipe["name"]}
+    elif run.recipe.weights == "public":
+        _begin_with_public(run)
     elif run.recipe.weights:
         _begin_with_torchvision(run)
     if run.parent and isinstance(run.optimizer, Muon):
@@ -113,11 +116,22 @@ def _begin_with_torchvision(run: Run) -> None:
                           f"images of {run.model.side} pixels: choose image_size or side 224") from error
     run.parent = {"weights": run.recipe.weights, "model": run.recipe.model}
 
+# %% ../../nbs/reference/training/transfer.ipynb #a7c1pub0
+def _begin_with_public(run: Run) -> None:
+    "Give a run's body the weights that the extra `photos` brings."
+    if not isinstance(run.model, EfficientNetLite):
+        raise RecipeError(f"the public weights are efficientnet_lite0's, not {run.recipe.model}'s: choose "
+                          "that network, or one of torchvision's with --weights DEFAULT")
+    run.model.load_state_dict(public_weights(), strict=False)  # the head's entries are the run's own
+    run.parent = {"weights": "public", "model": run.recipe.model}
+
 # %% ../../nbs/reference/training/transfer.ipynb #50995eff
 def describe_parent(
     parent: dict,  # of `Checkpoint.data`
 ) -> str:
     "Say in a sentence what a run began with."
+    if parent.get("weights") == "public":
+        return f"{parent['model']} with its public weights, trained on ImageNet"
     if "weights" in parent:
         return f"torchvision's {parent['weights']}"
     if "note" in parent:
