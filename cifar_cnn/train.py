@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['train_step', 'validate', 'end_epoch', 'epoch_line', 'know_its_images', 'finish', 'begin', 'fit', 'run_bar', 'Recipe',
            'RECIPES', 'get_recipe', 'change_recipe', 'load_recipe_data', 'NORMALIZATIONS', 'OPTIMIZERS', 'SCHEDULES',
-           'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'Checkpoint', 'load_checkpoint', 'make_checkpoint',
-           'load_run', 'Plan', 'plan', 'resume', 'Run', 'next_batch', 'steps_per_epoch', 'epochs_of', 'progress',
-           'predict_logits', 'predict_features', 'fit_temperature', 'prototype_similarity', 'choose_device',
+           'keeps_last', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'Checkpoint', 'load_checkpoint',
+           'make_checkpoint', 'load_run', 'Plan', 'plan', 'resume', 'Run', 'next_batch', 'steps_per_epoch', 'epochs_of',
+           'progress', 'predict_logits', 'predict_features', 'fit_temperature', 'prototype_similarity', 'choose_device',
            'choose_precision', 'choose_compiled', 'describe_environment', 'load_matching_weights', 'describe_parent',
            'training_source', 'VIEWS', 'RecipeError', 'RunError', 'CheckpointError']
 
@@ -49,7 +49,8 @@ from .training.transfer import describe_parent, load_matching_weights
 
 # %% ../nbs/05_train.ipynb #5e1c07a4
 _all_ = ["Recipe", "RECIPES", "get_recipe", "change_recipe", "load_recipe_data", "NORMALIZATIONS",
-         "OPTIMIZERS", "SCHEDULES", "EarlyStopping", "History", "plot_history", "LiveCurves",
+         "OPTIMIZERS", "SCHEDULES", "keeps_last", "EarlyStopping",
+         "History", "plot_history", "LiveCurves",
          "Checkpoint", "load_checkpoint", "make_checkpoint", "load_run", "Plan", "plan", "resume",
          "Run", "next_batch", "steps_per_epoch", "epochs_of", "progress", "predict_logits",
          "predict_features", "fit_temperature", "prototype_similarity", "choose_device",

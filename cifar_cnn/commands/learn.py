@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Data', 'RecipeName', 'From', 'Model', 'Weights', 'BodyRate', 'Epochs', 'BatchSize', 'LearningRate', 'Seed', 'Out',
-           'Resume', 'RunFraction', 'RunSize', 'Precision', 'Compile', 'data_command', 'print_result', 'train_command',
-           'evaluate_command']
+           'Resume', 'RunFraction', 'RunSize', 'Precision', 'Compile', 'data_command', 'recipes_command',
+           'print_result', 'train_command', 'evaluate_command']
 
 # %% ../../nbs/reference/commands/learn.ipynb #350d4a03
 import contextlib
@@ -61,8 +61,8 @@ Data = Annotated[Optional[str], typer.Option(
     help="cifar10, mnist, digits, cifar10:cat,dog, or an image folder. (default: the recipe's)")]
 RecipeName = Annotated[Optional[str], typer.Option(
     "--recipe",
-    help="How to train: fast, fast94, small94, fast95, report, simple, compact, mnist, cats_vs_dogs. "
-                     "(default: fast, or the checkpoint's)")]
+    help="How to train: cifar-cnn recipes lists them. (default: fast, or the checkpoint's; for a folder, "
+         "what its pictures need)")]
 From = Annotated[Optional[Path], typer.Option(
     "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")]
 Model = Annotated[Optional[str], typer.Option(
@@ -91,6 +91,20 @@ Compile = Annotated[Optional[bool], typer.Option(
     "--compile/--no-compile",
     help="Compile the network first. (default: on a GPU only; a resumed run as it began)")]
 
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1rec0
+@app.command("recipes")
+def recipes_command(as_json: AsJson = False):
+    "List the recipes: what each trains, how long, and which epoch it keeps."
+    from cifar_cnn.train import RECIPES, keeps_last
+
+    if as_json:
+        print(json.dumps([dataclasses.asdict(recipe) for recipe in RECIPES.values()]))
+        return
+    for name, recipe in RECIPES.items():
+        ends = "keeps the last" if keeps_last(recipe) else "keeps the best"
+        length = f"{recipe.epochs:2} epochs, {ends}" if recipe.epochs else "head solved for, body frozen"
+        print(f"{name:12}  {recipe.model:18}  {length:29}  {recipe.views} view(s)  for {recipe.data}")
+
 # %% ../../nbs/reference/commands/learn.ipynb #9a8070f0
 def _planned(resume_from: Path | None, asked: dict, changes: dict, options: dict, root: Path | None,
              precision: str | None):
@@ -114,6 +128,20 @@ def _new_folder(planned) -> Path:
     "Name a folder that tells data, recipe and time, and does not exist yet."
     now = datetime.now()
     return Path("runs") / f"{Path(planned.splits.source).name}-{planned.recipe.name}-{now:%Y%m%d-%H%M%S}"
+
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1cho0
+def _chosen(data: str | None, asked: dict, changes: dict, options: dict) -> tuple[dict, dict, dict]:
+    "For a folder, choose what was not asked for, and say why."
+    from cifar_cnn.images.load import parse_source
+    from cifar_cnn.training.choose import choose_recipe
+
+    named = {"recipe", "initial"} & set(asked) or set(changes) - {"seed"}
+    folder = Path(parse_source(data)[0]) if data else Path()
+    if named or not folder.is_absolute():
+        return asked, changes, options
+    choice = choose_recipe(folder)
+    tell(f"{choice.reason} (--recipe chooses another)")
+    return {**asked, "recipe": choice.recipe}, {**choice.changes, **changes}, {**choice.options, **options}
 
 # %% ../../nbs/reference/commands/learn.ipynb #b7a9f7fb
 def _trained(planned, device: str | None, precision: str | None, compile: bool | None, root: Path | None):
@@ -195,6 +223,8 @@ def train_command(
     options = without_none(valid_fraction=valid_fraction, image_size=image_size, crop_pct=crop_pct,
                            skip_bad=skip_bad or None)
     asked = without_none(data=data, recipe=recipe, initial=initial, folder=out)
+    if resume is None:
+        asked, changes, options = _chosen(data, asked, changes, options)
     planned = _planned(resume, asked, changes, options, root, precision)
     run = _trained(planned, device, precision, compile, root)
     _report(run, planned, device, as_json)
