@@ -30,31 +30,18 @@ def data_command(
     root: Root = None,
     valid_fraction: ValidFraction = 0.1,
     seed: Annotated[int, typer.Option(help="Of the validation draw.")] = 0,
-    image_size: ImageSize = 32,
+    image_size: ImageSize = 64,
     crop_pct: CropPct = None,
     skip_bad: SkipBad = False,
-    out: Annotated[Optional[Path], typer.Option(help="Write figures of the data to this folder.")] = None,
+    out: Annotated[Optional[Path], typer.Option(
+        help="Write figures to this folder; of an image folder a contact sheet and a page.")] = None,
     as_json: AsJson = False,
 ):
-    "Load a data set (download it once if need be), check it, and describe it."
-    from cifar_cnn.data import channel_statistics, load_data, save_figures
+    "Look at data before the training: load (download once if need be), check and describe them."
+    from cifar_cnn.commands.look import describe_source
 
-    loaded = load_data(source, root, valid_fraction, seed, image_size, skip_bad, crop_pct or 1.0)
-    splits = tell_skipped(loaded)
-    parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    mean, std = channel_statistics(splits.train.images)
-    facts = {"source": splits.source, "shape": list(splits.train.images.shape[1:]), "mean": mean, "std": std,
-             "images": {name: part.counts() for name, part in parts.items()}, "skipped": splits.skipped}
-    if out is not None:
-        tell(f"figures: {', '.join(map(str, save_figures(splits, out)))}")
-    if as_json:
-        print(json.dumps(facts))
-        return
-    print(splits)
-    width = max(map(len, splits.classes))
-    for name in splits.classes:
-        counts = [f"{part} {facts['images'][part][name]:>6,}" for part in parts]
-        print(f"  {name:{width}}  " + "  ".join(counts))
+    describe_source(source, root, out, as_json, skip_bad, valid_fraction=valid_fraction, seed=seed,
+                    image_size=image_size, crop_pct=crop_pct or 1.0)
 
 # %% ../../nbs/reference/commands/learn.ipynb #a4903fd7
 Data = Annotated[Optional[str], typer.Option(

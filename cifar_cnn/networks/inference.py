@@ -64,7 +64,7 @@ def predict_features(
     training = [layer for layer in model.modules() if layer.training]
     model.eval()
     logits, features = [], []
-    batch_size = batch_size or min(100, max(16, 400_000 // images[0, 0].numel()))
+    batch_size = batch_size or min(100, max(16, 400_000 // images.shape[2:].numel()))
     with torch.inference_mode(), autocast(device, precision):
         for chunk in images.split(batch_size):
             seen = model.features(views_of(prepare(chunk.to(device), mean, std), views))

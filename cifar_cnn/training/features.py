@@ -79,7 +79,7 @@ def cached_features(
     known = {} if file is None else _read(file)
     missing = [index for index, key in enumerate(keys) if key not in known]
     with progress_bar(total=len(missing), desc="features", unit=" images", leave=False) as bar:
-        for chunk in torch.tensor(missing, dtype=torch.long).split(batch_size):
+        for chunk in torch.tensor(missing, dtype=torch.long).split(batch_size) if missing else ():
             _, found = predict_features(model, images[chunk], mean, std, views=views)
             known.update(zip((keys[index] for index in chunk.tolist()), found))
             bar.update(len(chunk))

@@ -165,7 +165,7 @@ CATS_VS_DOGS = Recipe(
     normalization="imagenet", schedule="step", batch_size=32, epochs=10, patience=0)
 
 PHOTOS = Recipe(
-    name="photos", image_size=160, crop_pct=0.95, model="efficientnet_lite0", weights="public",
+    name="photos", image_size=224, model="efficientnet_lite0", weights="public",
     head="logistic", body_rate=0.0, augment=Augment(flip=True), normalization="half", schedule="linear",
     batch_size=32, epochs=0, patience=0)
 
