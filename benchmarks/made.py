@@ -60,18 +60,24 @@ def cifar(folder: Path, seed: int, train: dict[str, int], test: int, mixed: bool
 
 
 def photos500(folder: Path, seed: int) -> None:
-    "5 classes of 100 JPEG files of mixed sizes: FIELD's case."
-    cifar(folder, seed, dict.fromkeys(PHOTOS, 100), 400, mixed=True)
+    "5 classes of 100 JPEG files of mixed sizes."
+    cifar(folder, seed, dict.fromkeys(PHOTOS, 100), 200, mixed=True)
 
 
 def photos150(folder: Path, seed: int) -> None:
     "5 classes of 30 JPEG files of mixed sizes."
-    cifar(folder, seed, dict.fromkeys(PHOTOS, 30), 400, mixed=True)
+    cifar(folder, seed, dict.fromkeys(PHOTOS, 30), 200, mixed=True)
 
 
 def unbalanced450(folder: Path, seed: int) -> None:
     "Vehicles, 15 to 1: PNG files of 32 pixels."
-    cifar(folder, seed, {"airplane": 300, "automobile": 90, "ship": 40, "truck": 20}, 500)
+    cifar(folder, seed, {"airplane": 300, "automobile": 90, "ship": 40, "truck": 20}, 200)
+
+
+def small2000(folder: Path, seed: int) -> None:
+    "10 classes of 200 PNG files of 32 pixels."
+    names = load_data("cifar10").classes
+    cifar(folder, seed, dict.fromkeys(names, 200), 80)
 
 
 def small5000(folder: Path, seed: int) -> None:
@@ -122,7 +128,7 @@ def glyphs700(folder: Path, seed: int) -> None:
     fonts = sorted(Path(matplotlib.get_data_path()).glob("fonts/ttf/DejaVuS*.ttf"))
     fonts = [font for font in fonts if "Display" not in font.name]
     random = np.random.default_rng(seed)
-    for part, count in (("train", 14), ("test", 20)):
+    for part, count in (("train", 14), ("test", 16)):
         drawn_now = {f"sign{number:02}": [glyph(letter, fonts[int(random.integers(len(fonts)))], random)
                                           for _ in range(count)] for number, letter in enumerate(GLYPHS)}
         save(folder, part, drawn_now)
@@ -130,4 +136,4 @@ def glyphs700(folder: Path, seed: int) -> None:
 
 FOLDERS: dict[str, Callable[[Path, int], None]] = {
     make.__name__: make
-    for make in (photos150, photos500, unbalanced450, small5000, digits1000, faces160, glyphs700)}
+    for make in (photos150, photos500, unbalanced450, small2000, small5000, digits1000, faces160, glyphs700)}

@@ -51,7 +51,8 @@ RecipeName = Annotated[Optional[str], typer.Option(
     help="How to train: cifar-cnn recipes lists them. (default: fast, or the checkpoint's; for a folder, "
          "what its pictures need)")]
 From = Annotated[Optional[Path], typer.Option(
-    "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")]
+    "--from", help="Begin with this checkpoint's network, or the package's (--from package); classes that "
+                   "the data add get a new output.")]
 Model = Annotated[Optional[str], typer.Option(
     help="Another network, also any of torchvision's, such as resnet18. (default: the recipe's)")]
 Weights = Annotated[Optional[str], typer.Option(
@@ -130,12 +131,23 @@ def _chosen(data: str | None, asked: dict, changes: dict, options: dict) -> tupl
     tell(f"{choice.reason} (--recipe chooses another)")
     return {**asked, "recipe": choice.recipe}, {**choice.changes, **changes}, {**choice.options, **options}
 
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1lef0
+def _tell_left_out(folder: Path) -> None:
+    "Name the pictures of a folder that are of kinds which are not read."
+    from cifar_cnn.images.look import left_out
+
+    found = left_out(folder) if folder.is_absolute() and folder.is_dir() else {}
+    if found:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in found.items())
+        tell(f"{sum(found.values())} files left out, of kinds that are not read: {kinds}: save them as JPEG")
+
 # %% ../../nbs/reference/commands/learn.ipynb #b7a9f7fb
 def _trained(planned, device: str | None, precision: str | None, compile: bool | None, root: Path | None):
     "Carry out a plan. Exits with code 130, and says how to go on, if it was interrupted."
     from cifar_cnn.train import describe_parent, fit
 
     tell_skipped(planned.splits)
+    _tell_left_out(Path(planned.splits.source))
     tell(f"{planned.splits}\nrecipe {planned.recipe.name}; the run's folder is {planned.folder}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
         run = fit(planned, device, precision, compile)
@@ -216,13 +228,31 @@ def train_command(
     run = _trained(planned, device, precision, compile, root)
     _report(run, planned, device, as_json)
 
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1eva0
+def _evaluated(asked: str | None, source: str, split: str, root: Path | None, options: dict):
+    "Load the images to evaluate on: a part of the data, or all of data that the network has not seen."
+    from cifar_cnn.data import DataError, DataNotFoundError, load_data
+    from cifar_cnn.images.imageset import whole
+
+    if split == "all" and asked is None:
+        raise DataError("all images of the data that it was trained on would flatter it: choose --split "
+                        "test, or name other data (--data)")
+    try:
+        loaded = tell_skipped(load_data(source, root, **options))
+    except DataNotFoundError as error:
+        if asked is not None:
+            raise
+        raise DataNotFoundError(f"{error}; it was trained on that folder: if it has moved, say where it "
+                                "is (--data)") from error
+    return whole(loaded) if split == "all" else getattr(loaded, split)
+
 # %% ../../nbs/reference/commands/learn.ipynb #c074c3f1
 @app.command("evaluate")
 def evaluate_command(
     checkpoint: Given = None,
     data: Annotated[Optional[str],
                     typer.Option(help="What to evaluate on. (default: what it was trained on)")] = None,
-    split: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    split: Annotated[str, typer.Option(help="test, valid, or all for other data.")] = "test",
     views: Annotated[Optional[int],
                      typer.Option(help="Of each image: 1, 2 or 6. (default: the checkpoint's)")] = None,
     root: Root = None,
@@ -233,13 +263,13 @@ def evaluate_command(
     as_json: AsJson = False,
 ):
     "Measure a trained network: accuracy with its interval, and with --out everything else."
-    from cifar_cnn.data import DataError, load_data
+    from cifar_cnn.data import DataError
     from cifar_cnn.evaluate import evaluate
     from cifar_cnn.pages.report import save_report, summarize
     from cifar_cnn.train import VIEWS, choose_device, load_checkpoint, training_source
 
-    if split not in ("test", "valid"):
-        raise DataError(f"there is no split {split!r}: choose test or valid")
+    if split not in ("test", "valid", "all"):
+        raise DataError(f"there is no split {split!r}: choose test or valid, or all for other data")
     if views not in (None, *VIEWS):
         raise typer.BadParameter(f"--views is {views}: choose one of {', '.join(map(str, VIEWS))}")
     choose_device(device)
@@ -247,7 +277,7 @@ def evaluate_command(
     known.views = views or known.views
     options = {**known.data["options"], "image_size": known.model_arguments["image_size"]}
     options["skip_bad"] = skip_bad or options.get("skip_bad", False)
-    images = getattr(tell_skipped(load_data(data or training_source(known), root, **options)), split)
+    images = _evaluated(data, training_source(known) if data is None else data, split, root, options)
     if out is not None:
         make_folder(out)
     evaluation = evaluate(known, images, device)

@@ -35,7 +35,7 @@ NORMALIZATIONS = {  # name → mean and standard deviation per channel, on the s
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))}
 
 # %% ../../nbs/reference/training/recipe.ipynb #f7b87fa3
-_LEAST = {"epochs": 0, "steps": 0, "batch_size": 2, "patience": 0, "plateau_patience": 0, "step_epochs": 1,
+_LEAST = {"epochs": 1, "steps": 0, "batch_size": 2, "patience": 0, "plateau_patience": 0, "step_epochs": 1,
           "seed": 0}
 
 # %% ../../nbs/reference/training/recipe.ipynb #1e7cbdae
@@ -93,11 +93,9 @@ def _check_names(settings: Iterable[str]) -> None:
 # %% ../../nbs/reference/training/recipe.ipynb #18743578
 def _check_settings(recipe: Recipe) -> None:
     "Raise `RecipeError` for a value that a setting cannot have."
-    for setting, least in _LEAST.items():
+    for setting, least in {**_LEAST, "epochs": 0 if recipe.head else 1}.items():
         if getattr(recipe, setting) < least:
             raise RecipeError(f"{setting} is {getattr(recipe, setting)}: it must be at least {least}")
-    if not (recipe.epochs or recipe.head):
-        raise RecipeError("epochs is 0: it must be at least 1, unless the head is solved for")
     if recipe.seed >= 2**63:
         raise RecipeError(f"seed is {recipe.seed}: it must be below 2**63")
     if not 0 < recipe.factor < 1:
