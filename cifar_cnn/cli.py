@@ -13,6 +13,9 @@ import warnings
 from .base.errors import UserError
 from .commands.console import app, tell
 
+# %% ../nbs/reference/cli.ipynb #a7c1omp1
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 # %% ../nbs/reference/cli.ipynb #a87ada1c
 # each adds its commands to `app`
 from .commands import answer, feedback, learn, monitor, retrain, ship, versions  # noqa: F401

@@ -18,6 +18,7 @@ from .networks.backbone import Backbone, is_backbone
 from .networks.classifier import Classifier, SequentialClassifier, freeze_body
 from .networks.classifier import is_classifier, pooled_side
 from .networks.fast import FastCNN, whitening_filters
+from .networks.lite import EfficientNetLite
 from .networks.reports import MLP, CompactCNN, SimpleCNN
 
 # %% ../nbs/04_model.ipynb #7949a203
@@ -79,7 +80,7 @@ def count_parameters(model: nn.Module) -> int:
 # %% ../nbs/04_model.ipynb #b37a9632
 MODELS = {  # name → what takes num_classes, in_channels, image_size and arguments of its own
     "cifar_cnn": CifarCNN, "fast_cnn": FastCNN, "simple_cnn": SimpleCNN, "compact_cnn": CompactCNN,
-    "mlp": MLP}
+    "mlp": MLP, "efficientnet_lite0": EfficientNetLite}
 
 # %% ../nbs/04_model.ipynb #4b31a1d6
 def register_model(

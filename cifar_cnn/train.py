@@ -5,9 +5,9 @@
 # %% auto #0
 __all__ = ['train_step', 'validate', 'end_epoch', 'epoch_line', 'know_its_images', 'finish', 'begin', 'fit', 'run_bar', 'Recipe',
            'RECIPES', 'get_recipe', 'change_recipe', 'load_recipe_data', 'NORMALIZATIONS', 'OPTIMIZERS', 'SCHEDULES',
-           'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'Checkpoint', 'load_checkpoint', 'make_checkpoint',
-           'load_run', 'Plan', 'plan', 'resume', 'Run', 'next_batch', 'steps_per_epoch', 'epochs_of', 'progress',
-           'predict_logits', 'predict_features', 'fit_temperature', 'prototype_similarity', 'choose_device',
+           'keeps_last', 'EarlyStopping', 'History', 'plot_history', 'LiveCurves', 'Checkpoint', 'load_checkpoint',
+           'make_checkpoint', 'load_run', 'Plan', 'plan', 'resume', 'Run', 'next_batch', 'steps_per_epoch', 'epochs_of',
+           'progress', 'predict_logits', 'predict_features', 'fit_temperature', 'prototype_similarity', 'choose_device',
            'choose_precision', 'choose_compiled', 'describe_environment', 'load_matching_weights', 'describe_parent',
            'training_source', 'VIEWS', 'RecipeError', 'RunError', 'CheckpointError']
 
@@ -26,7 +26,7 @@ from .base.machine import autocast, choose_compiled, choose_device, choose_preci
 from .base.machine import own_random_state, stop_request
 from .networks.inference import class_prototypes, fit_temperature, predict_features
 from .networks.inference import predict_logits, prototype_similarity
-from .training.history import History
+from .training.history import History, is_better
 from .training.plan import Plan, plan
 from .training.run import Best, Run, epochs_of, next_batch, progress, progressive_size
 from .training.run import steps_done, steps_per_epoch
@@ -42,14 +42,15 @@ from .training.history import EarlyStopping, LiveCurves, plot_history
 from .training.optim import OPTIMIZERS
 from .training.plan import resume, training_source
 from .training.recipe import NORMALIZATIONS, RECIPES, Recipe, change_recipe, get_recipe
-from .training.recipe import load_recipe_data
+from .training.recipe import keeps_last, load_recipe_data
 from .training.runfolder import load_run, make_checkpoint
 from .training.schedule import SCHEDULES
 from .training.transfer import describe_parent, load_matching_weights
 
 # %% ../nbs/05_train.ipynb #5e1c07a4
 _all_ = ["Recipe", "RECIPES", "get_recipe", "change_recipe", "load_recipe_data", "NORMALIZATIONS",
-         "OPTIMIZERS", "SCHEDULES", "EarlyStopping", "History", "plot_history", "LiveCurves",
+         "OPTIMIZERS", "SCHEDULES", "keeps_last", "EarlyStopping",
+         "History", "plot_history", "LiveCurves",
          "Checkpoint", "load_checkpoint", "make_checkpoint", "load_run", "Plan", "plan", "resume",
          "Run", "next_batch", "steps_per_epoch", "epochs_of", "progress", "predict_logits",
          "predict_features", "fit_temperature", "prototype_similarity", "choose_device",
@@ -64,7 +65,8 @@ def train_step(run: Run) -> None:
     images, labels = next_batch(run)
     with autocast(run.device, run.precision):
         logits = run.network(images)
-    loss = F.cross_entropy(logits.float(), labels, label_smoothing=run.recipe.label_smoothing)
+    loss = F.cross_entropy(logits.float(), labels, run.class_weights,
+                           label_smoothing=run.recipe.label_smoothing)
     run.optimizer.zero_grad()
     loss.backward()
     run.schedule.before_step(progress(run), len(run.history))
@@ -94,7 +96,7 @@ def _check_loss(run: Run, loss: float) -> None:
                        f"{run.recipe.learning_rate:g}")
 
 # %% ../nbs/05_train.ipynb #71b879c8
-def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
+def end_epoch(run: Run) -> bool:  # whether its accuracy is the highest so far
     "Validate, note it, adjust the schedule, begin anew. Raises `RunError` for a loss of NaN."
     start, rate = time.perf_counter(), run.optimizer.param_groups[0]["lr"]
     seen = min(steps_per_epoch(run) * run.recipe.batch_size, len(run.images))
@@ -102,20 +104,22 @@ def end_epoch(run: Run) -> bool:  # whether this epoch was the best so far
     logits, loss, accuracy = validate(run)
     _check_loss(run, train_loss + loss)  # the last step shows in the second alone
     run.schedule.after_epoch(loss)
-    if improved := run.stopping.update(accuracy):
+    row = {"epoch": len(run.history) + 1, "train_loss": train_loss,
+           "train_accuracy": train_accuracy, "valid_loss": loss,
+           "valid_accuracy": accuracy, "learning_rate": rate, "kept": False}
+    if keeps_last(run.recipe) or is_better(row, run.history.kept, len(logits)):
         weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
         run.best = Best(weights, accuracy, fit_temperature(logits, run.splits.valid.labels))
-    run.history.rows.append({
-        "epoch": len(run.history) + 1, "train_loss": train_loss, "train_accuracy": train_accuracy,
-        "valid_loss": loss, "valid_accuracy": accuracy, "learning_rate": rate,
-        "seconds": round(run.position.seconds + time.perf_counter() - start, 2)})
+        row["kept"] = True
+    row["seconds"] = round(run.position.seconds + time.perf_counter() - start, 2)
+    run.history.rows.append(row)
     run.begin_epoch(len(run.images))
-    return improved
+    return run.stopping.update(accuracy)
 
 # %% ../nbs/05_train.ipynb #a6d42674
 def epoch_line(run: Run, improved: bool) -> str:
     "Write: epoch  3/80  train 1.2345 54.21%  valid 1.0123 63.40% *  25.1 s, at most 32 min left"
-    row, table, epochs = run.history.rows[-1], run.history.to_frame(), epochs_of(run)
+    row, table, epochs = run.history.rows[-1], run.history.to_frame().loc[1:], epochs_of(run)
     sizes = run.recipe.progressive_sizes
     work = [progressive_size(sizes, epoch / epochs) ** 2 for epoch in range(epochs)]
     left = sum(work[len(table):]) * (table.seconds / work[:len(table)]).median()
@@ -132,8 +136,11 @@ def know_its_images(
     run: Run,              # its model with the best weights
     per_class: int = 100,  # training images
 ) -> None:
-    "Find where each class's features point, and how nearly 95% of the validation images' do."
+    "Judge it by all its views; find where classes' features point, and how nearly unseen ones do."
     train, valid = run.splits.train, run.splits.valid
+    if run.recipe.views > 1:
+        logits, _, run.best.accuracy = validate(run, run.recipe.views)
+        run.best.temperature = fit_temperature(logits, valid.labels)
     features = lambda images: predict_features(run.model, images, run.mean, run.std, run.precision,
                                                run.recipe.views)[1]
     members = [(train.labels == label).nonzero().flatten()[:per_class]
@@ -146,7 +153,7 @@ def know_its_images(
 
 # %% ../nbs/05_train.ipynb #31169519
 def finish(run: Run, kept: RunFolder) -> Run:
-    "Give a finished run its best weights and all that is known of them; save one where it stands."
+    "Give a finished run the kept weights and what is known of them; save any where it stands."
     run.interrupted = not run.finished
     kept.save(run)
     if run.interrupted:
@@ -155,13 +162,10 @@ def finish(run: Run, kept: RunFolder) -> Run:
               "batches")
         return run
     run.model.load_state_dict(run.best.weights)
-    views = run.recipe.views
-    if views > 1:
-        logits, _, run.best.accuracy = validate(run, views)
-        run.best.temperature = fit_temperature(logits, run.splits.valid.labels)
-    seen = f" with {views} views of each image" if views > 1 else ""
-    print(f"kept: epoch {run.history.best['epoch']}, valid {run.best.accuracy:.2%}{seen}")
-    know_its_images(run)
+    if run.best.prototypes is None:  # a head that was solved for came with all that is known of it
+        know_its_images(run)
+    seen = f" with {run.recipe.views} views of each image" if run.recipe.views > 1 else ""
+    print(f"kept: epoch {run.history.kept['epoch']}, valid {run.best.accuracy:.2%}{seen}")
     kept.save_best(run)
     return run
 
@@ -182,7 +186,7 @@ def begin(
     if before is not None:
         resume_run(run, before)
     else:
-        begin_with(run, plan.initial)
+        begin_with(run, plan.initial, plan.cache)
     kept.open(run, new=before is None)
     return run, kept
 

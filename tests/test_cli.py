@@ -798,7 +798,7 @@ def test_evaluate_grey_network_on_colour_images(run, checkpoint, tmp_path):
 
 
 def test_evaluate_on_an_unknown_split(run, checkpoint):
-    refused(run("evaluate", checkpoint, "--split", "train"), "train", "test or valid")
+    refused(run("evaluate", checkpoint, "--split", "train"), "train", "test or valid", "all")
 
 
 def test_evaluate_when_the_data_have_gone(run, tmp_path):
@@ -953,7 +953,7 @@ def test_read_only_root(run, tmp_path, lock, name):
     refused(run("data", "pets", prepare=obey_permissions), name, "denied", "--root")
 
 
-@pytest.mark.parametrize("name", ["pets", "pets/cat", "pets/cat/0.png"])
+@pytest.mark.parametrize("name", ["pets", "pets/cat"])
 def test_data_that_may_not_be_read(run, tmp_path, lock, name):
     image_folder(tmp_path / "pets", cat=5, dog=5)
     lock(tmp_path / name, 0)

@@ -245,3 +245,18 @@ def test_compiled_run(tmp_path):
     assert stopped.interrupted and resumed.finished and resumed.environment["compiled"] == "yes"
     for name, tensor in whole.model.state_dict().items():
         assert tensor.equal(resumed.model.state_dict()[name]), name
+
+
+def test_a_run_of_an_earlier_version_goes_on(tmp_path):
+    "Its history does not say which epoch was kept: the most accurate one was."
+    digits, recipe = load_data("digits"), get_recipe("simple", epochs=2)
+    fit(plan(digits, recipe, folder=tmp_path / "run"), "cpu")
+    last = torch.load(tmp_path / "run" / "last.pth", weights_only=True)
+    for row in last["history"]:
+        del row["kept"]
+    for setting in ("head", "balanced"):
+        del last["recipe"][setting]
+    torch.save(last, tmp_path / "run" / "last.pth")
+    run = fit(resume(tmp_path / "run", epochs=4, splits=digits), "cpu")
+    assert len(run.history) == 4 and run.history.kept["epoch"] in (1, 2, 3, 4)
+    assert load_checkpoint(tmp_path / "run").accuracy == run.history.kept["valid_accuracy"]

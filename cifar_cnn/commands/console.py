@@ -17,7 +17,8 @@ import typer
 # %% ../../nbs/reference/commands/console.ipynb #51c6c033
 app = typer.Typer(
     help="Learn, train and ship a small-image classifier. Start with: cifar-cnn train --data digits",
-    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
+    no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]})
 
 # %% ../../nbs/reference/commands/console.ipynb #dcead4f6
 @app.callback(invoke_without_command=True)

@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['Data', 'RecipeName', 'From', 'Model', 'Weights', 'BodyRate', 'Epochs', 'BatchSize', 'LearningRate', 'Seed', 'Out',
-           'Resume', 'RunFraction', 'RunSize', 'Precision', 'Compile', 'data_command', 'print_result', 'train_command',
-           'evaluate_command']
+           'Resume', 'RunFraction', 'RunSize', 'Precision', 'Compile', 'data_command', 'recipes_command',
+           'print_result', 'train_command', 'evaluate_command']
 
 # %% ../../nbs/reference/commands/learn.ipynb #350d4a03
 import contextlib
@@ -30,41 +30,29 @@ def data_command(
     root: Root = None,
     valid_fraction: ValidFraction = 0.1,
     seed: Annotated[int, typer.Option(help="Of the validation draw.")] = 0,
-    image_size: ImageSize = 32,
+    image_size: ImageSize = 64,
     crop_pct: CropPct = None,
     skip_bad: SkipBad = False,
-    out: Annotated[Optional[Path], typer.Option(help="Write figures of the data to this folder.")] = None,
+    out: Annotated[Optional[Path], typer.Option(
+        help="Write figures to this folder; of an image folder a contact sheet and a page.")] = None,
     as_json: AsJson = False,
 ):
-    "Load a data set (download it once if need be), check it, and describe it."
-    from cifar_cnn.data import channel_statistics, load_data, save_figures
+    "Look at data before the training: load (download once if need be), check and describe them."
+    from cifar_cnn.commands.look import describe_source
 
-    loaded = load_data(source, root, valid_fraction, seed, image_size, skip_bad, crop_pct or 1.0)
-    splits = tell_skipped(loaded)
-    parts = {"train": splits.train, "valid": splits.valid, "test": splits.test}
-    mean, std = channel_statistics(splits.train.images)
-    facts = {"source": splits.source, "shape": list(splits.train.images.shape[1:]), "mean": mean, "std": std,
-             "images": {name: part.counts() for name, part in parts.items()}, "skipped": splits.skipped}
-    if out is not None:
-        tell(f"figures: {', '.join(map(str, save_figures(splits, out)))}")
-    if as_json:
-        print(json.dumps(facts))
-        return
-    print(splits)
-    width = max(map(len, splits.classes))
-    for name in splits.classes:
-        counts = [f"{part} {facts['images'][part][name]:>6,}" for part in parts]
-        print(f"  {name:{width}}  " + "  ".join(counts))
+    describe_source(source, root, out, as_json, skip_bad, valid_fraction=valid_fraction, seed=seed,
+                    image_size=image_size, crop_pct=crop_pct or 1.0)
 
 # %% ../../nbs/reference/commands/learn.ipynb #a4903fd7
 Data = Annotated[Optional[str], typer.Option(
     help="cifar10, mnist, digits, cifar10:cat,dog, or an image folder. (default: the recipe's)")]
 RecipeName = Annotated[Optional[str], typer.Option(
     "--recipe",
-    help="How to train: fast, fast94, small94, fast95, report, simple, compact, mnist, cats_vs_dogs. "
-                     "(default: fast, or the checkpoint's)")]
+    help="How to train: cifar-cnn recipes lists them. (default: fast, or the checkpoint's; for a folder, "
+         "what its pictures need)")]
 From = Annotated[Optional[Path], typer.Option(
-    "--from", help="Begin with this checkpoint's network; classes that the data add get a new output.")]
+    "--from", help="Begin with this checkpoint's network, or the package's (--from package); classes that "
+                   "the data add get a new output.")]
 Model = Annotated[Optional[str], typer.Option(
     help="Another network, also any of torchvision's, such as resnet18. (default: the recipe's)")]
 Weights = Annotated[Optional[str], typer.Option(
@@ -91,6 +79,20 @@ Compile = Annotated[Optional[bool], typer.Option(
     "--compile/--no-compile",
     help="Compile the network first. (default: on a GPU only; a resumed run as it began)")]
 
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1rec0
+@app.command("recipes")
+def recipes_command(as_json: AsJson = False):
+    "List the recipes: what each trains, how long, and which epoch it keeps."
+    from cifar_cnn.train import RECIPES, keeps_last
+
+    if as_json:
+        print(json.dumps([dataclasses.asdict(recipe) for recipe in RECIPES.values()]))
+        return
+    for name, recipe in RECIPES.items():
+        ends = "keeps the last" if keeps_last(recipe) else "keeps the best"
+        length = f"{recipe.epochs:2} epochs, {ends}" if recipe.epochs else "head solved for, body frozen"
+        print(f"{name:12}  {recipe.model:18}  {length:29}  {recipe.views} view(s)  for {recipe.data}")
+
 # %% ../../nbs/reference/commands/learn.ipynb #9a8070f0
 def _planned(resume_from: Path | None, asked: dict, changes: dict, options: dict, root: Path | None,
              precision: str | None):
@@ -115,12 +117,37 @@ def _new_folder(planned) -> Path:
     now = datetime.now()
     return Path("runs") / f"{Path(planned.splits.source).name}-{planned.recipe.name}-{now:%Y%m%d-%H%M%S}"
 
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1cho0
+def _chosen(data: str | None, asked: dict, changes: dict, options: dict) -> tuple[dict, dict, dict]:
+    "For a folder, choose what was not asked for, and say why."
+    from cifar_cnn.images.load import parse_source
+    from cifar_cnn.training.choose import choose_recipe
+
+    named = {"recipe", "initial"} & set(asked) or set(changes) - {"seed"}
+    folder = Path(parse_source(data)[0]) if data else Path()
+    if named or not folder.is_absolute():
+        return asked, changes, options
+    choice = choose_recipe(folder)
+    tell(f"{choice.reason} (--recipe chooses another)")
+    return {**asked, "recipe": choice.recipe}, {**choice.changes, **changes}, {**choice.options, **options}
+
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1lef0
+def _tell_left_out(folder: Path) -> None:
+    "Name the pictures of a folder that are of kinds which are not read."
+    from cifar_cnn.images.look import left_out
+
+    found = left_out(folder) if folder.is_absolute() and folder.is_dir() else {}
+    if found:
+        kinds = ", ".join(f"{count} {ending}" for ending, count in found.items())
+        tell(f"{sum(found.values())} files left out, of kinds that are not read: {kinds}: save them as JPEG")
+
 # %% ../../nbs/reference/commands/learn.ipynb #b7a9f7fb
 def _trained(planned, device: str | None, precision: str | None, compile: bool | None, root: Path | None):
     "Carry out a plan. Exits with code 130, and says how to go on, if it was interrupted."
     from cifar_cnn.train import describe_parent, fit
 
     tell_skipped(planned.splits)
+    _tell_left_out(Path(planned.splits.source))
     tell(f"{planned.splits}\nrecipe {planned.recipe.name}; the run's folder is {planned.folder}")
     with contextlib.redirect_stdout(sys.stderr):  # the lines per epoch are progress, not the result
         run = fit(planned, device, precision, compile)
@@ -195,9 +222,29 @@ def train_command(
     options = without_none(valid_fraction=valid_fraction, image_size=image_size, crop_pct=crop_pct,
                            skip_bad=skip_bad or None)
     asked = without_none(data=data, recipe=recipe, initial=initial, folder=out)
+    if resume is None:
+        asked, changes, options = _chosen(data, asked, changes, options)
     planned = _planned(resume, asked, changes, options, root, precision)
     run = _trained(planned, device, precision, compile, root)
     _report(run, planned, device, as_json)
+
+# %% ../../nbs/reference/commands/learn.ipynb #a7c1eva0
+def _evaluated(asked: str | None, source: str, split: str, root: Path | None, options: dict):
+    "Load the images to evaluate on: a part of the data, or all of data that the network has not seen."
+    from cifar_cnn.data import DataError, DataNotFoundError, load_data
+    from cifar_cnn.images.imageset import whole
+
+    if split == "all" and asked is None:
+        raise DataError("all images of the data that it was trained on would flatter it: choose --split "
+                        "test, or name other data (--data)")
+    try:
+        loaded = tell_skipped(load_data(source, root, **options))
+    except DataNotFoundError as error:
+        if asked is not None:
+            raise
+        raise DataNotFoundError(f"{error}; it was trained on that folder: if it has moved, say where it "
+                                "is (--data)") from error
+    return whole(loaded) if split == "all" else getattr(loaded, split)
 
 # %% ../../nbs/reference/commands/learn.ipynb #c074c3f1
 @app.command("evaluate")
@@ -205,7 +252,7 @@ def evaluate_command(
     checkpoint: Given = None,
     data: Annotated[Optional[str],
                     typer.Option(help="What to evaluate on. (default: what it was trained on)")] = None,
-    split: Annotated[str, typer.Option(help="test or valid.")] = "test",
+    split: Annotated[str, typer.Option(help="test, valid, or all for other data.")] = "test",
     views: Annotated[Optional[int],
                      typer.Option(help="Of each image: 1, 2 or 6. (default: the checkpoint's)")] = None,
     root: Root = None,
@@ -216,13 +263,13 @@ def evaluate_command(
     as_json: AsJson = False,
 ):
     "Measure a trained network: accuracy with its interval, and with --out everything else."
-    from cifar_cnn.data import DataError, load_data
+    from cifar_cnn.data import DataError
     from cifar_cnn.evaluate import evaluate
     from cifar_cnn.pages.report import save_report, summarize
     from cifar_cnn.train import VIEWS, choose_device, load_checkpoint, training_source
 
-    if split not in ("test", "valid"):
-        raise DataError(f"there is no split {split!r}: choose test or valid")
+    if split not in ("test", "valid", "all"):
+        raise DataError(f"there is no split {split!r}: choose test or valid, or all for other data")
     if views not in (None, *VIEWS):
         raise typer.BadParameter(f"--views is {views}: choose one of {', '.join(map(str, VIEWS))}")
     choose_device(device)
@@ -230,7 +277,7 @@ def evaluate_command(
     known.views = views or known.views
     options = {**known.data["options"], "image_size": known.model_arguments["image_size"]}
     options["skip_bad"] = skip_bad or options.get("skip_bad", False)
-    images = getattr(tell_skipped(load_data(data or training_source(known), root, **options)), split)
+    images = _evaluated(data, training_source(known) if data is None else data, split, root, options)
     if out is not None:
         make_folder(out)
     evaluation = evaluate(known, images, device)

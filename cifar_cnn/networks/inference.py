@@ -54,7 +54,7 @@ def predict_features(
     std: Sequence[float],     # per channel, 0–1
     precision: str = "fp32",  # or "bf16"
     views: int = 1,           # of each image, one of `VIEWS`
-    batch_size: int = 100,    # images at a time; more would leave the processor's cache
+    batch_size: int | None = None,  # images at a time; None: 100, fewer of large ones, for the cache
 ) -> tuple[Tensor, Tensor]:   # N×classes and N×features float32, on the CPU
     """Compute logits and features of every image, in evaluation mode, on the model's device.
 
@@ -64,6 +64,7 @@ def predict_features(
     training = [layer for layer in model.modules() if layer.training]
     model.eval()
     logits, features = [], []
+    batch_size = batch_size or min(100, max(16, 400_000 // images.shape[2:].numel()))
     with torch.inference_mode(), autocast(device, precision):
         for chunk in images.split(batch_size):
             seen = model.features(views_of(prepare(chunk.to(device), mean, std), views))
@@ -81,7 +82,7 @@ def predict_logits(
     std: Sequence[float],     # per channel, 0–1
     precision: str = "fp32",  # or "bf16"
     views: int = 1,           # of each image, one of `VIEWS`
-    batch_size: int = 100,    # images at a time
+    batch_size: int | None = None,  # as for `predict_features`
 ) -> Tensor:                  # N×classes float32, on the CPU
     "Compute the logits of every image, as `predict_features` does."
     return predict_features(model, images, mean, std, precision, views, batch_size)[0]

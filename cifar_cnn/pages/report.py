@@ -51,9 +51,10 @@ def figures(
     images: ImageSet,  # those that were evaluated
 ) -> dict[str, Figure]:  # file name without ending → figure
     "Draw the figures of a run's report."
-    history = {"history": plot_history(History(checkpoint.history), "Training")} if checkpoint.history else {}
-    return {  # a run that was stopped in its first epoch has no history
-        **history,
+    history = History(checkpoint.history)
+    drawn = {"history": plot_history(history, "Training")} if len(history) else {}
+    return {  # a run without epochs has none to draw
+        **drawn,
         "classes": plot_class_report(evaluation).figure,
         "confusion": plot_confusion(evaluation).figure,
         "confusion_rates": plot_confusion(evaluation, rates=True).figure,
@@ -71,7 +72,8 @@ def _facts(summary: dict) -> dict[str, str]:
             "Validation accuracy": f"{summary['valid_accuracy']:.2%}",
             "Calibration error": f"{100 * summary['calibration_error']:.2f} points",
             "Data": summary["data"], "Network": f"{summary['model']}, {summary['parameters']:,} parameters",
-            "Training": f"{summary['epochs']} epochs by the recipe {summary['recipe']}",
+            "Training": (f"{summary['epochs']} epochs" if summary["epochs"] else "the head solved for")
+                        + f" by the recipe {summary['recipe']}",
             "Training time": f"{summary['training_seconds'] / 60:.1f} minutes",
             "Machine": ", ".join(f"{name} {value}" for name, value in summary["environment"].items())}
 

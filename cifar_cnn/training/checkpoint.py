@@ -145,9 +145,10 @@ def _read_plain(path: Path) -> object:
 
 # %% ../../nbs/reference/training/checkpoint.ipynb #965274c8
 def load_checkpoint(
-    path: str | Path | None = None,  # a checkpoint, or a run's folder (its best); None for the package's
+    path: str | Path | None = None,  # a checkpoint, or a run's folder (its best); None or "package": ours
 ) -> Checkpoint:
     "Read a checkpoint, without running any code that it may hold. Raises `CheckpointError`."
+    path = None if str(path) == "package" and not Path(path).exists() else path
     path = Path(path or resources.files("cifar_cnn") / "pretrained" / "cifar10.pth")
     try:
         path = path / "best_model.pth" if path.is_dir() else path

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from ..base.errors import DataError, RecipeError
 from ..images.imageset import Splits
-from ..images.load import load_data, parse_source
+from ..images.load import data_root, load_data, parse_source
 from ..model import find_model
 from ..networks.backbone import is_backbone
 from .checkpoint import Checkpoint, load_checkpoint
@@ -30,6 +30,7 @@ class Plan:
     initial: Checkpoint | None = None       # whose weights a new run begins with
     folder: Path | None = None              # where the run is kept; None keeps it in memory
     resumed_from: Checkpoint | None = None  # the last state of the run that goes on
+    cache: Path | None = None               # the folder that keeps features; None keeps none
 
 # %% ../../nbs/reference/training/plan.ipynb #ec993939
 SPLIT_DIFFERS = (
@@ -107,7 +108,7 @@ def _new_recipe(recipe: str, changes: dict) -> Recipe:
         changes = {"model_arguments": {}, **changes}  # the recipe's were for another network
     found = change_recipe(usual, **changes)
     find_model(found.model)
-    if found.weights:
+    if found.weights not in ("", "public"):
         find_weights(found.model, found.weights)
     return found
 
@@ -132,7 +133,8 @@ def plan(
     splits = data if isinstance(data, Splits) else _load(data, recipe, initial, root, options)
     if initial is not None and _is_split_otherwise(splits, initial):
         warnings.warn(SPLIT_DIFFERS, stacklevel=2)
-    return Plan(recipe, splits, initial, None if folder is None else Path(folder))
+    cache = None if isinstance(data, Splits) else data_root(root) / "cache"
+    return Plan(recipe, splits, initial, None if folder is None else Path(folder), cache=cache)
 
 # %% ../../nbs/reference/training/plan.ipynb #e8693cb9
 def _is_split_otherwise(splits: Splits, initial: Checkpoint) -> bool:

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['NORMALIZATIONS', 'FAST', 'FAST94', 'SMALL94', 'FAST95', 'REPORT', 'SIMPLE', 'COMPACT', 'MNIST', 'CATS_VS_DOGS',
-           'RECIPES', 'Recipe', 'get_recipe', 'change_recipe', 'load_recipe_data']
+           'PHOTOS', 'RECIPES', 'Recipe', 'get_recipe', 'change_recipe', 'load_recipe_data', 'is_timed', 'keeps_last']
 
 # %% ../../nbs/reference/training/recipe.ipynb #d65cb812
 import dataclasses
@@ -49,11 +49,13 @@ class Recipe:
     crop_pct: float = 1.0                   # … and the share of their shorter side that is kept
     model: str = "cifar_cnn"                # for `build_model`, …
     model_arguments: dict = field(default_factory=dict)  # … with what the data do not decide
-    weights: str = ""  # torchvision's name of the weights to begin with, such as "DEFAULT"
+    weights: str = ""  # that the body begins with: torchvision's name, such as "DEFAULT"; or "public"
+    head: str = ""  # "logistic": solved for on the body's features, before the first step
     body_rate: float = 1.0  # learning rate of all layers but the head, relative to it; 0 freezes them
     augment: Augment = REPORT_AUGMENT
     normalization: str = "half"             # a key of `NORMALIZATIONS`, or "data": of the training images
     label_smoothing: float = 0.0            # the share of the target that is spread over all classes
+    balanced: bool = False                  # whether each class weighs as much in the loss as any other
     optimizer: str = "adam"                 # a key of `OPTIMIZERS`
     optimizer_arguments: dict = field(default_factory=dict)  # beyond the learning rate
     learning_rate: float = 0.001
@@ -91,7 +93,7 @@ def _check_names(settings: Iterable[str]) -> None:
 # %% ../../nbs/reference/training/recipe.ipynb #18743578
 def _check_settings(recipe: Recipe) -> None:
     "Raise `RecipeError` for a value that a setting cannot have."
-    for setting, least in _LEAST.items():
+    for setting, least in {**_LEAST, "epochs": 0 if recipe.head else 1}.items():
         if getattr(recipe, setting) < least:
             raise RecipeError(f"{setting} is {getattr(recipe, setting)}: it must be at least {least}")
     if recipe.seed >= 2**63:
@@ -110,7 +112,7 @@ def _check_settings(recipe: Recipe) -> None:
         raise RecipeError(f"progressive_sizes is {sizes}: it must be shares above 0, and end with 1, the "
                           "whole image")
     choices = {"optimizer": OPTIMIZERS, "schedule": SCHEDULES, "normalization": (*NORMALIZATIONS, "data"),
-               "views": VIEWS}
+               "views": VIEWS, "head": ("", "logistic")}
     for setting, known in choices.items():
         if getattr(recipe, setting) not in known:
             names = ", ".join(map(str, known))
@@ -160,8 +162,13 @@ CATS_VS_DOGS = Recipe(
     augment=Augment(flip=True, rotation=15, brightness=0.2, contrast=0.2, saturation=0.2),
     normalization="imagenet", schedule="step", batch_size=32, epochs=10, patience=0)
 
+PHOTOS = Recipe(
+    name="photos", image_size=224, model="efficientnet_lite0", weights="public",
+    head="logistic", body_rate=0.0, augment=Augment(flip=True), normalization="half", schedule="linear",
+    batch_size=32, epochs=0, patience=0)
+
 RECIPES = {recipe.name: recipe for recipe in (
-    FAST, FAST94, SMALL94, FAST95, REPORT, SIMPLE, COMPACT, MNIST, CATS_VS_DOGS)}
+    FAST, FAST94, SMALL94, FAST95, PHOTOS, REPORT, SIMPLE, COMPACT, MNIST, CATS_VS_DOGS)}
 
 # %% ../../nbs/reference/training/recipe.ipynb #85b7cbd3
 def get_recipe(
@@ -194,3 +201,15 @@ def load_recipe_data(
     "Load the images that a recipe was made for, split as it says; its seed draws the validation images."
     wanted = {name: getattr(recipe, name) for name in ("valid_fraction", "image_size", "crop_pct", "seed")}
     return load_data(source or recipe.data, root, **{**wanted, **options})
+
+# %% ../../nbs/reference/training/recipe.ipynb #a7c1tim1
+def is_timed(recipe: Recipe) -> bool:
+    "Tell whether the number of epochs decides every step, so that it cannot change on the way."
+    return recipe.schedule == "linear" or len(recipe.progressive_sizes) > 1
+
+
+# %% ../../nbs/reference/training/recipe.ipynb #a7c1tim2
+def keeps_last(recipe: Recipe) -> bool:
+    "Tell whether to keep the last epoch: the learning rate ends at 0, and nothing stops it sooner."
+    return recipe.schedule == "linear" and not recipe.patience
+

@@ -17,13 +17,13 @@ from ..base.errors import CheckpointError, RunError
 from ..base.files import make_folder
 from .checkpoint import Checkpoint, load_checkpoint
 from .history import History
-from .recipe import Recipe
+from .recipe import Recipe, is_timed
 from .run import Best, Run
 
 # %% ../../nbs/reference/training/runfolder.ipynb #0285c596
 def make_checkpoint(
     run: Run,
-    best: bool = True,  # the best epoch's weights; otherwise the current ones, with all that resuming needs
+    best: bool = True,  # the weights that are kept; otherwise the current ones, with all that resuming needs
 ) -> Checkpoint:
     "Make a checkpoint of a run."
     known = run.best if best else Best()  # what is known of the best weights says nothing of the current ones
@@ -102,7 +102,7 @@ class RunFolder:
         "Save at the beginning of an epoch, and when the last save is too old."
         begins = run.position.step == 0
         if begins or time.monotonic() - self.saved_at > self.seconds:
-            self.save(run, best=begins and run.stopping.waited == 0)
+            self.save(run, best=begins and run.history.rows[-1]["kept"])
 
 # %% ../../nbs/reference/training/runfolder.ipynb #2848e6da
 def precision_and_compiled(
@@ -125,9 +125,7 @@ def precision_and_compiled(
 def _check_same(run: Run, checkpoint: Checkpoint) -> None:
     "Raise `RunError` where recipe or images differ from those that the run began with."
     before, now = (dataclasses.asdict(recipe) for recipe in (Recipe.from_dict(checkpoint.recipe), run.recipe))
-    # epochs decide every step
-    fixed = run.recipe.schedule == "linear" or len(run.recipe.progressive_sizes) > 1
-    for name in sorted(now.keys() - (set() if fixed else {"epochs", "steps"})):
+    for name in sorted(now.keys() - (set() if is_timed(run.recipe) else {"epochs", "steps"})):
         if before[name] != now[name]:
             raise RunError(f"the run has {name} = {before[name]!r}, not {now[name]!r}: resume it with its "
                            "own recipe, or start another run in another folder")

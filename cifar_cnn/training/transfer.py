@@ -8,14 +8,17 @@ __all__ = ['load_matching_weights', 'find_weights', 'torchvision_weights', 'begi
 # %% ../../nbs/reference/training/transfer.ipynb #ce0adea5
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from torch import Tensor
 
 from ..base.errors import CheckpointError, DownloadError, RecipeError
 from ..networks.backbone import is_backbone
 from ..networks.classifier import Classifier
+from ..networks.lite import EfficientNetLite, public_weights
 from .checkpoint import Checkpoint
 from .optim import Muon
+from .photos import begin_with_head
 from .run import Run
 
 # %% ../../nbs/reference/training/transfer.ipynb #b8a2bd95
@@ -79,8 +82,9 @@ def torchvision_weights(
 def begin_with(
     run: Run,                    # fresh
     initial: Checkpoint | None,  # whose weights to begin with; None: those that the recipe names, if any
+    cache: Path | None = None,   # as for `begin_with_head`
 ) -> None:
-    """Give a new run the weights to begin with, if any.
+    """Give a new run the weights to begin with, if any, and the head that its recipe solves for.
 
     Raises `RecipeError`, `CheckpointError`, `DownloadError`.
     """
@@ -91,10 +95,14 @@ def begin_with(
         run.mean, run.std = initial.mean, initial.std
         run.parent = {"digest": initial.digest(), "kept": kept, "model": initial.model,
                       "source": initial.data["source"], "recipe": initial.recipe["name"]}
+    elif run.recipe.weights == "public":
+        _begin_with_public(run)
     elif run.recipe.weights:
         _begin_with_torchvision(run)
     if run.parent and isinstance(run.optimizer, Muon):
         run.optimizer.keep_norms()
+    if run.recipe.head:
+        begin_with_head(run, cache)
 
 # %% ../../nbs/reference/training/transfer.ipynb #798b0a29
 def _begin_with_torchvision(run: Run) -> None:
@@ -108,11 +116,22 @@ def _begin_with_torchvision(run: Run) -> None:
                           f"images of {run.model.side} pixels: choose image_size or side 224") from error
     run.parent = {"weights": run.recipe.weights, "model": run.recipe.model}
 
+# %% ../../nbs/reference/training/transfer.ipynb #a7c1pub0
+def _begin_with_public(run: Run) -> None:
+    "Give a run's body the weights that the extra `photos` brings."
+    if not isinstance(run.model, EfficientNetLite):
+        raise RecipeError(f"the public weights are efficientnet_lite0's, not {run.recipe.model}'s: choose "
+                          "that network, or one of torchvision's with --weights DEFAULT")
+    run.model.load_state_dict(public_weights(), strict=False)  # the head's entries are the run's own
+    run.parent = {"weights": "public", "model": run.recipe.model}
+
 # %% ../../nbs/reference/training/transfer.ipynb #50995eff
 def describe_parent(
     parent: dict,  # of `Checkpoint.data`
 ) -> str:
     "Say in a sentence what a run began with."
+    if parent.get("weights") == "public":
+        return f"{parent['model']} with its public weights, trained on ImageNet"
     if "weights" in parent:
         return f"torchvision's {parent['weights']}"
     if "note" in parent:
