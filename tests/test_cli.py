@@ -654,7 +654,8 @@ def test_device_that_is_not_there(run, checkpoint, tmp_path):
 @pytest.mark.parametrize("size, least", [("0", "at least 1"), ("-8", "at least 1"), ("3", "4 pixels")])
 def test_image_size_that_is_too_small(run, tmp_path, size, least):
     image_folder(tmp_path / "pets", cat=5, dog=5)
-    refused(run("train", "--data", "pets", "--recipe", "fast", "--image-size", size, "--out", "run"), "image_size", size, least)
+    answer = run("train", "--data", "pets", "--recipe", "fast", "--image-size", size, "--out", "run")
+    refused(answer, "image_size", size, least)
     assert not (tmp_path / "run").exists()
 
 
