@@ -120,9 +120,9 @@ def cut_out(
     def within(length, start):
         place = torch.arange(length, device=images.device) - start.to(images.device)[:, None]
         return (place >= 0) & (place < side)
-    square = within(images.shape[2], top)[:, None, :, None] & within(images.shape[3], left)[:, None,
-                                                                                            None, :]
-    return images.masked_fill(square, 0.5)
+    rows = within(images.shape[2], top)[:, None, :, None]
+    columns = within(images.shape[3], left)[:, None, None, :]
+    return images.masked_fill(rows & columns, 0.5)
 
 # %% ../nbs/02_augment.ipynb #68102d0c
 @dataclass(frozen=True)

@@ -98,10 +98,9 @@ def plot_pixel_histogram(
 ) -> Axes:
     "The share of pixels at each value, one line per channel."
     ax = ax or plt.subplots(figsize=(8, 3), layout="constrained")[1]
-    colour_styles, grey_style = [("red", "C3", "-"), ("green", "C2", "--"),
-                                 ("blue", "C0", ":")], [("grey", "C7", "-")]
-    for shares, (name, colour, line) in zip(pixel_shares(images),
-                                            colour_styles if images.shape[1] == 3 else grey_style):
+    colours = [("red", "C3", "-"), ("green", "C2", "--"), ("blue", "C0", ":")]
+    styles = colours if images.shape[1] == 3 else [("grey", "C7", "-")]
+    for shares, (name, colour, line) in zip(pixel_shares(images), styles):
         ax.plot(100 * shares, color=colour, linestyle=line, label=name)
     ax.set(xlabel="pixel value (0–255)", ylabel="% of pixels", title="Pixel values by channel")
     ax.legend()

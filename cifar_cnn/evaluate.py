@@ -22,7 +22,7 @@ from .base.machine import choose_device
 from .data import show_image
 from .images.imageset import ImageSet
 from .networks.answers import Evaluation, accuracy_interval
-from .networks.inference import predict_logits
+from .networks.inference import calibrated, predict_logits
 from .training.checkpoint import Checkpoint, check_data
 
 # %% ../nbs/07_evaluate.ipynb #b8f806e9
@@ -40,7 +40,7 @@ def evaluate(
     model = checkpoint.network.to(choose_device(device))
     logits = predict_logits(model, images.images, checkpoint.mean, checkpoint.std,
                             views=checkpoint.views if views is None else views)
-    return Evaluation(images.labels, (logits / checkpoint.temperature).softmax(1), images.classes)
+    return Evaluation(images.labels, calibrated(logits, checkpoint.temperature), images.classes)
 
 # %% ../nbs/07_evaluate.ipynb #f66ae5fe
 def class_report(

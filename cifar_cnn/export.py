@@ -28,7 +28,7 @@ class Exportable(nn.Module):
 
     def __init__(self, checkpoint: Checkpoint):
         super().__init__()
-        self.network = checkpoint.network
+        self.network = checkpoint.network.cpu()  # evaluation may have moved it
         self.views = checkpoint.views
         self.temperature = checkpoint.temperature
         self.prototypes = checkpoint.prototypes

@@ -98,12 +98,13 @@ def choose_compiled(
     if not (device.type == "cuda" if asked is None else asked):
         return False
     if device.type == "cuda":  # Triton compiles for GPUs since Volta, and needs a C compiler itself
-        compilers, missing = (os.environ.get("CC"), "gcc", "clang",
-                              "cc"), "C compiler, or no Triton for this GPU,"
+        compilers = (os.environ.get("CC"), "gcc", "clang", "cc")
+        missing = "C compiler, or no Triton for this GPU,"
         possible = importlib.util.find_spec("triton") and torch.cuda.get_device_capability(device) >= (7, 0)
     else:
-        compilers, missing, possible = (os.environ.get("CXX"), "c++", "g++", "clang++",
-                                        "cl"), "C++ compiler", True
+        compilers = (os.environ.get("CXX"), "c++", "g++", "clang++", "cl")
+        missing = "C++ compiler"
+        possible = True
     found = bool(possible) and any(shutil.which(name) for name in compilers if name)
     error = found and _compile_error(device)
     reason = f"PyTorch cannot compile ({error})" if found else f"there is no {missing}"

@@ -74,8 +74,8 @@ def _print_table(answers: list[tuple]) -> None:
     width = max((len(printable(path)) for path, _ in answers), default=0)
     for path, answer in answers:
         doubt = "" if answer.in_distribution else "  (unlike the training images)"
-        print(f"{printable(path):{width}}  " + ", ".join(f"{name} {share:.1%}" for name,
-                                                         share in answer.top) + doubt)
+        shares = ", ".join(f"{name} {share:.1%}" for name, share in answer.top)
+        print(f"{printable(path):{width}}  {shares}{doubt}")
 
 # %% ../../nbs/reference/commands/answer.ipynb #674e65f4
 def _print_csv(rows: list[dict], classes: list[str]) -> None:

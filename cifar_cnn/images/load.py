@@ -30,8 +30,9 @@ def parse_source(
 ) -> tuple[str, str]:  # "cifar10", "mnist", "digits" or a folder's whole path; the chosen classes, "" for all
     "Tell which data are meant, and which classes of them."
     name, _, chosen = str(source).partition(":")
-    return (name, chosen) if name in ("cifar10", "mnist",
-                                      "digits") else (str(Path(source).expanduser().resolve()), "")
+    if name in ("cifar10", "mnist", "digits"):
+        return name, chosen
+    return str(Path(source).expanduser().resolve()), ""
 
 # %% ../../nbs/reference/images/load.ipynb #dbce8cee
 def _check_options(valid_fraction: float, crop_pct: float, seed: int) -> None:

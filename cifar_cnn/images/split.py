@@ -92,6 +92,5 @@ def divide(
     none = [name for name, count in parts["train"].counts().items() if not count]
     if none:
         raise DataError(f"all images of class {none[0]} are held out for validation and test: add images of "
-                        "it, or "
-                        "divide the folder yourself into train, valid and test")
+                        "it, or divide the folder yourself into train, valid and test")
     return parts

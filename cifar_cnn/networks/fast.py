@@ -83,15 +83,17 @@ class FastCNN(Classifier):
         self.first = nn.Sequential(nn.ReLU(inplace=True),
                                    nn.AvgPool2d(first_pool) if first_pool > 1 else nn.Identity())
         channels = (filters, *widths)
-        self.blocks = nn.Sequential(*[FastBlock(a, b, depth) for a, b,
-                                      depth in zip(channels, widths, depths)])
+        self.blocks = nn.Sequential(*[FastBlock(a, b, depth)
+                                      for a, b, depth in zip(channels, widths, depths)])
         self.pool = nn.AdaptiveMaxPool2d(1)
         self.head = nn.Linear(widths[-1], num_classes, bias=False)
         nn.init.normal_(self.head.weight, std=1 / widths[-1])
 
     @torch.no_grad()
-    def init_whitening(self,
-                       images: Tensor) -> None:  # N×C×H×W float, normalised: some hundreds of training images
+    def init_whitening(
+        self,
+        images: Tensor,  # N×C×H×W float, normalised: some hundreds of training images
+    ) -> None:
         "Compute the whitening layer from images."
         self.whiten.weight.copy_(whitening_filters(images, self.whiten.kernel_size[0],
                                                    self.whiten.out_channels))

@@ -65,6 +65,6 @@ class MLP(SequentialClassifier):
         dropout: float = 0.2,                  # the report does not say
     ):
         sizes = (in_channels * image_size**2, *hidden)
-        layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout)) for a,
-                  b in zip(sizes, hidden)]
+        layers = [nn.Sequential(nn.Linear(a, b), nn.ReLU(), nn.Dropout(dropout))
+                  for a, b in zip(sizes, hidden)]
         super().__init__(nn.Flatten(), *layers, nn.Linear(hidden[-1], num_classes))

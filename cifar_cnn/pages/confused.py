@@ -118,7 +118,9 @@ def images_of(evaluation: Evaluation, actual: int, predicted: int) -> Tensor:  #
     return found[evaluation.confidences[found].argsort(descending=True, stable=True)]
 
 # %% ../../nbs/reference/pages/confused.ipynb #28143fdd
-def keep_labels(widget: "ConfusionWidget") -> tuple[str, str | None]:  # a message; the version's id
+def keep_labels(
+    widget: widgets.VBox,       # a `ConfusionWidget`
+) -> tuple[str, str | None]:    # a message; the version's id
     "Record the labels that were corrected in a widget as a version."
     if not widget.labels:
         reason = "no label is corrected: open a cell, tick pictures, and relabel them"

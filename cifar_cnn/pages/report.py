@@ -84,8 +84,8 @@ def summary_page(
 ) -> str:
     "Write the summary as one HTML page, with its figures inside."
     facts = _facts(summary)
-    rows = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>" for name,
-            value in facts.items()]
+    rows = [f"<tr><th>{html.escape(name)}</th><td>{html.escape(value)}</td></tr>"
+            for name, value in facts.items()]
     captions = [name.replace("_", " ") for name in pictures]
     images = [f'<h2>{caption}</h2><img alt="{caption}" '
               f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'

@@ -53,9 +53,9 @@ class Upload:
         try:
             message = await asyncio.wait_for(self.receive_next(), self.deadline - time.monotonic())
         except asyncio.TimeoutError as error:
-            raise HTTPException(408,
-                                f"the upload did not arrive within {self.settings.upload_seconds:g} seconds: "
-                                     "send a smaller image, or over a faster connection") from error
+            message = (f"the upload did not arrive within {self.settings.upload_seconds:g} seconds: send a "
+                       "smaller image, or over a faster connection")
+            raise HTTPException(408, message) from error
         self.finished = not message.get("more_body", False)
         self.size += len(message.get("body", b""))
         self.hold(len(message.get("body", b"")))
