@@ -78,6 +78,14 @@ def add_predictor() -> None:
             write(path, notebook)
 
 
+def drop_third_parties() -> None:
+    "Remove the scripts that Quarto loads from elsewhere on pages with tables or widgets; nothing here needs them."
+    remote = re.compile(r"<script[^>]*src=\"https?://[^>]*></script>|<script[^>]*>\s*define\('jquery'.*?</script>", re.DOTALL)
+    for path in DOCS.rglob("*.html"):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(remote.sub("", text), encoding="utf-8")
+
+
 def render(stand_in: bool) -> None:
     shutil.rmtree(DOCS, ignore_errors=True)
     if stand_in:
@@ -86,6 +94,7 @@ def render(stand_in: bool) -> None:
     else:
         subprocess.run(["quarto", "render", "--no-cache"], cwd=PROC, check=True)
         shutil.move(PROC / DOCS.name, DOCS)
+        drop_third_parties()
     shutil.copytree(PROC / "try", DOCS / "try", dirs_exist_ok=True)
 
 
