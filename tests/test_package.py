@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 PACKAGE = ROOT / "cifar_cnn"
 MODULES = sorted(".".join(path.relative_to(PACKAGE).with_suffix("").parts)
                  for path in PACKAGE.rglob("[!_]*.py"))
-NEED_AN_EXTRA = {"serve", "serving.limits", "serving.service", "serving.guard", "serving.server"}
+NEED_AN_EXTRA = {"serve", *(name for name in MODULES if name.startswith("serving."))}
 
 
 def public_names(path):
