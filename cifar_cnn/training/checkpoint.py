@@ -8,6 +8,7 @@ __all__ = ['FORMAT', 'Checkpoint', 'load_checkpoint', 'check_data']
 # %% ../../nbs/reference/training/checkpoint.ipynb #b3d9afac
 import dataclasses
 import hashlib
+import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -19,11 +20,12 @@ from typing import get_origin
 import torch
 from torch import Tensor
 
-from ..base.errors import CheckpointError, ModelError
+from ..base.errors import CheckpointError, ModelError, RecipeError
 from ..base.files import save_atomically
 from ..images.imageset import ImageSet
 from ..model import build_model
 from ..networks.classifier import Classifier
+from ..networks.inference import VIEWS
 from .legacy import upgrade_checkpoint
 
 # %% ../../nbs/reference/training/checkpoint.ipynb #d67aa002
@@ -69,16 +71,27 @@ class Checkpoint:
         "Give the digest of all that decides its answers, in 32 digits."
         return _digest(self)
 
+# %% ../../nbs/reference/training/checkpoint.ipynb #c51b2a90
+def _check_shapes(checkpoint: Checkpoint) -> None:
+    "Raise `ModelError` unless the weights are as large as the network, which takes no memory for this."
+    with torch.device("meta"):
+        expected = build_model(checkpoint.model, **checkpoint.model_arguments).state_dict()
+    for name, tensor in expected.items():
+        given = checkpoint.weights.get(name)
+        if not isinstance(given, Tensor) or given.shape != tensor.shape:
+            raise ModelError(f"{name} should be a tensor of {tuple(tensor.shape)}")
+
 # %% ../../nbs/reference/training/checkpoint.ipynb #f89e73da
 def _built(checkpoint: Checkpoint) -> Classifier:
     "Build the network with the checkpoint's weights, in evaluation mode."
     try:
         # the fresh weights are overwritten: nobody else's random numbers move
         with torch.random.fork_rng([]):
+            _check_shapes(checkpoint)
             model = build_model(checkpoint.model, **checkpoint.model_arguments)
         model.load_state_dict(checkpoint.weights)
-    except (ModelError, RuntimeError, TypeError) as error:
-        reason = str(error).splitlines()[0]
+    except (ModelError, RuntimeError, TypeError, ValueError, AttributeError) as error:
+        reason = str(error).partition("\n")[0][:200]  # it may quote what the file declares
         raise CheckpointError(f"its weights do not fit its network: {reason}") from error
     return model.to(memory_format=torch.channels_last).eval()
 
@@ -99,11 +112,58 @@ def _check_types(content: dict, types: dict[str, type], path: Path) -> None:
     plain = {name: get_origin(kind) or kind for name, kind in types.items()}
     plain |= {"accuracy": (int, float)}
     wrong = [name for name, kind in plain.items() if not isinstance(content[name], kind)]
-    if not wrong and content["model_arguments"].get("num_classes") != len(content["classes"]):
+    outputs = None if wrong else content["model_arguments"].get("num_classes")
+    if not wrong and not (isinstance(outputs, int) and outputs == len(content["classes"])):
         wrong = ["classes"]
     if wrong:
         raise CheckpointError(f"{path} is damaged: its {wrong[0]} cannot be used: use another, or train "
                               "again")
+
+# %% ../../nbs/reference/training/checkpoint.ipynb #c51b2a92
+_MOST = {"image_size": 4096, "in_channels": 64, "depths": 100}  # what an entry of `model_arguments` may be …
+_LARGEST = 65_536                                               # … and any other
+
+
+def _within_bounds(name: str, value: object) -> bool:
+    "Say whether a network's argument is of a size that a network can have."
+    if isinstance(value, (list, tuple)):
+        return len(value) <= 64 and all(_within_bounds(name, part) for part in value)
+    if isinstance(value, (int, float)):
+        return math.isfinite(value) and 0 <= value <= _MOST.get(name, _LARGEST)
+    return value is None or isinstance(value, str)
+
+# %% ../../nbs/reference/training/checkpoint.ipynb #c51b2a94
+def _unusable(checkpoint: Checkpoint) -> str | None:  # the entry; None if all can be used
+    "Name the first entry whose value no training of ours writes."
+    number = lambda value, least, most: isinstance(value, (int, float)) and least <= value <= most
+    channels, directions = checkpoint.model_arguments.get("in_channels", 3), checkpoint.prototypes
+    numbers = lambda values, least, most: (isinstance(channels, int) and len(values) == channels
+                                           and all(number(value, least, most) for value in values))
+    usable = {
+        "model_arguments": all(_within_bounds(*pair) for pair in checkpoint.model_arguments.items()),
+        "classes": all(isinstance(name, str) for name in checkpoint.classes),
+        "mean": numbers(checkpoint.mean, -1e3, 1e3),
+        "std": numbers(checkpoint.std, 1e-6, 1e3),
+        "weights": all(isinstance(value, Tensor) for value in checkpoint.weights.values()),
+        "accuracy": number(checkpoint.accuracy, 0, 1),
+        "views": isinstance(checkpoint.views, int) and checkpoint.views in VIEWS,
+        "temperature": number(checkpoint.temperature, 0.01, 100),
+        "similarity_limit": number(checkpoint.similarity_limit, -1, 1),
+        "prototypes": directions is None or (
+            isinstance(directions, Tensor) and directions.dim() == 2
+            and len(directions) == len(checkpoint.classes) and bool(directions.isfinite().all())),
+    }
+    return next((name for name, good in usable.items() if not good), None)
+
+# %% ../../nbs/reference/training/checkpoint.ipynb #c51b2a98
+def _upgraded(content: dict, path: Path) -> dict:
+    "Bring a checkpoint of the first format to today's. Raises `CheckpointError`."
+    try:
+        return upgrade_checkpoint(content)
+    except (RecipeError, LookupError, AttributeError, TypeError, ValueError, RuntimeError) as error:
+        reason = str(error)[:200]
+        raise CheckpointError(f"{path} has format 1 and cannot be brought to today's ({reason}): use the "
+                              "version of cifar_cnn that wrote it, or train again") from error
 
 # %% ../../nbs/reference/training/checkpoint.ipynb #653f8267
 def _checked(content: object, path: Path) -> Checkpoint:
@@ -114,14 +174,16 @@ def _checked(content: object, path: Path) -> Checkpoint:
                               f"and {FORMAT}: install the version that wrote it, or train again")
     fields = {field.name: field for field in dataclasses.fields(Checkpoint)}
     required = {name for name, field in fields.items() if field.default is dataclasses.MISSING}
-    if version is None or not required <= set(content):
+    if not isinstance(version, int) or not required <= set(content):
         raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint of cifar_cnn: use one that "
                               "cifar-cnn train wrote")
     _check_types(content, {name: fields[name].type for name in required}, path)
     if version == 1:
-        content = upgrade_checkpoint(content)
+        content = _upgraded(content, path)
     checkpoint = Checkpoint(**{name: content[name] for name in fields.keys() & content.keys()})
-    if not all(tensor.isfinite().all() for tensor in checkpoint.weights.values() if torch.is_tensor(tensor)):
+    if name := _unusable(checkpoint):
+        raise CheckpointError(f"{path} is damaged: its {name} cannot be used: use another, or train again")
+    if not all(tensor.isfinite().all() for tensor in checkpoint.weights.values()):
         raise CheckpointError(f"{path} cannot be used (some of its weights are not numbers): use another, or "
                               "train again")
     try:
@@ -156,7 +218,9 @@ def load_checkpoint(
             raise CheckpointError(f"there is no checkpoint {path}: give the path of one, or train one "
                                   "(cifar-cnn train)")
         with zipfile.ZipFile(path) as archive:
-            damaged = archive.testzip() is not None  # torch does not look at the checksums
+            # torch compresses nothing, and does not look at the checksums
+            damaged = (any(entry.compress_type for entry in archive.infolist())
+                       or archive.testzip() is not None)
     except PermissionError as error:
         raise CheckpointError(f"cannot read {path}: permission denied: change its permissions") from error
     except (zipfile.BadZipFile, EOFError, NotImplementedError, zlib.error):
