@@ -163,7 +163,8 @@ def test_program_killed_and_resumed(random, tmp_path):
 
 
 # compact's network needs larger images than digits has; all that decides its training is in others, too.
-@pytest.mark.parametrize("name", [name for name in RECIPES if name != "compact"])
+# photos solves for its head and has no epoch to go on with.
+@pytest.mark.parametrize("name", [name for name in RECIPES if name not in ("compact", "photos")])
 def test_every_recipe_resumes_exactly(name, random, tmp_path):
     recipe = get_recipe(name)
     # The settings decide how a training goes on; the network may be smaller.
