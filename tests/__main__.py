@@ -13,7 +13,7 @@ SCRIPTS = Path(sysconfig.get_path("scripts"))
 
 STEPS = [  # heading, command, threads a process: two notebooks run side by side, pytest runs alone
     ("Notebooks (nbdev_test)", [SCRIPTS / "nbdev_test", "--n_workers", "2", "--timing"], "1"),
-    ("Tests (pytest)", [sys.executable, "-m", "pytest", "-q"], "2"),
+    ("Tests (pytest)", [sys.executable, "-m", "pytest", "-q", "--durations=15"], "2"),
 ]
 
 
