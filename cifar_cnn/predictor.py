@@ -10,14 +10,13 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
 from PIL import Image
 from torch import Tensor
 
 from .base.machine import choose_device
 from .images.decode import AnyImage, read_image
-from .images.pixels import fit_square
+from .images.pixels import to_square
 from .networks.inference import calibrated, predict_features, prototype_similarity
 from .training.checkpoint import Checkpoint, load_checkpoint
 
@@ -86,6 +85,7 @@ class Predictor:
         self.engine = engine or TorchEngine(self.checkpoint, device)
         self.classes = self.checkpoint.classes
         self.image_size = self.checkpoint.model_arguments["image_size"]
+        self.digest = self.checkpoint.digest()  # of all that decides its answers, in 32 hexadecimal digits
 
     def prepare(
         self,
@@ -120,7 +120,6 @@ class Predictor:
 # %% ../nbs/reference/predictor.ipynb #1f862b6d
 def _prepared(image: Image.Image, checkpoint: Checkpoint) -> Tensor:
     "Scale and crop an image to the square that a checkpoint's network takes."
-    size = checkpoint.model_arguments["image_size"]
-    mode = "L" if checkpoint.model_arguments["in_channels"] == 1 else "RGB"
-    square = fit_square(image, size, checkpoint.data["options"].get("crop_pct", 1.0)).convert(mode)
-    return torch.from_numpy(np.array(square)).view(size, size, -1).permute(2, 0, 1)
+    size, channels = (checkpoint.model_arguments[name] for name in ("image_size", "in_channels"))
+    crop_pct = checkpoint.data["options"].get("crop_pct", 1.0)
+    return torch.from_numpy(to_square(image, size, channels, crop_pct))

@@ -58,9 +58,9 @@ def keep_opinion(
     exam: Exam,
 ) -> str:                    # the id of the vote
     "Keep what a user of this process says about an answer. Raises `LoopError`."
-    known = predictor.checkpoint
-    proved = {"answer": prediction.probabilities, "model": known.digest(), "hour": int(time.time() // 3600)}
-    version = str(known.data["options"].get("version", ""))
+    hour = int(time.time() // 3600)
+    proved = {"answer": prediction.probabilities, "model": predictor.digest, "hour": hour}
+    version = str(predictor.checkpoint.data["options"].get("version", ""))
     return vote(store, pixels, label, predictor.classes, who, proved, version, exam)
 
 # %% ../../nbs/reference/pages/opinion.ipynb #143d96a3
@@ -82,15 +82,15 @@ class FeedbackWidget(PredictorWidget):
             button.on_click(lambda _, verdict=verdict: self.choose(verdict))
         self.question.send.on_click(lambda _: self.say(self.question.written))
 
-    def show(self, content: bytes, name: str) -> None:
+    def show(self, content: bytes, name: str) -> Prediction | None:
         "Classify an image, show the answer, and ask whether it is right."
-        super().show(content, name)
-        if readable := bool(self.answer.value):
-            upright = read_image(content, name)
-            self.pixels, self.prediction = to_pixels(upright), self.predictor.predict(upright)
+        self.prediction = super().show(content, name)
+        if self.prediction:
+            self.pixels = to_pixels(read_image(content, name))
         self.thanks.value = ""
         self.question.ask("")
-        self.question.layout.display = "flex" if readable else "none"
+        self.question.layout.display = "flex" if self.prediction else "none"
+        return self.prediction
 
     def choose(self, verdict: str) -> None:  # "right", "wrong" or "new"
         "React to one of the three buttons."

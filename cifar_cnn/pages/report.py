@@ -6,7 +6,6 @@
 __all__ = ['summarize', 'figures', 'summary_page', 'save_report']
 
 # %% ../../nbs/reference/pages/report.ipynb #2c7c7360
-import base64
 import html
 import io
 import json
@@ -22,7 +21,7 @@ from ..evaluate import plot_mistakes, plot_reliability
 from ..images.imageset import ImageSet
 from ..model import count_parameters
 from ..networks.answers import Evaluation, accuracy_interval
-from .web import web_file
+from .web import picture_address, web_file
 from ..training.checkpoint import Checkpoint
 from ..training.history import History, plot_history
 
@@ -88,7 +87,7 @@ def summary_page(
             for name, value in facts.items()]
     captions = [name.replace("_", " ") for name in pictures]
     images = [f'<h2>{caption}</h2><img alt="{caption}" '
-              f'src="data:image/png;base64,{base64.b64encode(png).decode()}">'
+              f'src="{picture_address(png)}">'
               for caption, png in zip(captions, pictures.values())]
     page = string.Template(web_file("report.html"))
     return page.substitute(title=html.escape(f"cifar_cnn: {summary['data']}"), rows="\n".join(rows),

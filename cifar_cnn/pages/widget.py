@@ -6,7 +6,6 @@
 __all__ = ['UPLOAD_LIMIT', 'UPLOAD_HINT', 'prediction_html', 'enlarged', 'picture_html', 'PredictorWidget', 'message_html']
 
 # %% ../../nbs/reference/pages/widget.ipynb #9e1524f3
-import base64
 import html
 
 import ipywidgets as widgets
@@ -16,6 +15,7 @@ from torch import Tensor
 from ..base.errors import ImageError
 from ..images.decode import read_image
 from ..images.pixels import to_png
+from .web import picture_address
 from ..predictor import DOUBT, Prediction, Predictor
 
 # %% ../../nbs/reference/pages/widget.ipynb #6f052c98
@@ -47,7 +47,7 @@ def picture_html(
     alt: str,            # for those who cannot see it
 ) -> str:
     "Write a picture of at most 200 pixels with its caption; the HTML holds the picture itself."
-    source = f"data:image/png;base64,{base64.b64encode(to_png(image)).decode()}"
+    source = picture_address(to_png(image))
     return (f'<figure style="margin:0"><figcaption>{html.escape(caption)}</figcaption>'
             f'<img src="{source}" alt="{html.escape(alt)}" '
             'style="max-width:200px;max-height:200px"></figure>')
@@ -97,7 +97,8 @@ class PredictorWidget(widgets.VBox):
             file = change["new"][0]
             self.show(bytes(file["content"]), file["name"])
 
-    def show(self, content: bytes, name: str) -> None:  # an image file, and its name
+    # an image file, and its name; gives the answer, None without one
+    def show(self, content: bytes, name: str) -> Prediction | None:
         """Classify an image and show the answer.
 
         One that cannot be read gives a sentence, and the next is welcome.
@@ -107,12 +108,13 @@ class PredictorWidget(widgets.VBox):
         except ImageError as error:
             self.answer.value = ""
             self.message.value = message_html("alert", f"{error}. Choose another one.")
-            return
+            return None
         seen = self.predictor.prepare(upright)
         prediction = self.predictor.classify([seen])[0]
         self.answer.value = _pictures_html(upright, seen, name) + prediction_html(prediction)
         told = f"{name}: {prediction.label}, {prediction.confidence:.1%}"
         self.message.value = message_html("status", told)
+        return prediction
 
 # %% ../../nbs/reference/pages/widget.ipynb #8186e5a9
 def message_html(role: str, message: str) -> str:

@@ -61,20 +61,12 @@ class Desk:
         self.attempts = RateLimit(2 * limits.per_hour)  # a minute and address, taken or not
         self.thread = ThreadPoolExecutor(1, "feedback")  # one vote after the other: none slips past a limit
         self.known = {}                 # votes that were read before
-        self.named = (None, "")         # a predictor, and its network's digest
-        self.examined = (None, Exam())  # the versions that the golden images are of, and these
-
-    def name_of(self, predictor: Predictor) -> str:
-        "The digest of a predictor's network, computed once."
-        if self.named[0] is not predictor:
-            self.named = predictor, predictor.checkpoint.digest()
-        return self.named[1]
+        self.examined = (None, Exam())  # the predictor and the versions that the golden images are of; these
 
     def sign(self, predictor: Predictor, content: bytes, answer: dict) -> dict[str, str]:
         "Name the network that answered for a file, and prove its answer."
-        model = self.name_of(predictor)
-        return {"model": model,
-                "receipt": issue_receipt(self.secret, model, digest(content), answer["probabilities"])}
+        receipt = issue_receipt(self.secret, predictor.digest, digest(content), answer["probabilities"])
+        return {"model": predictor.digest, "receipt": receipt}
 
     def votes(self) -> list[Vote]:
         "As from `read_votes`. Runs in the desk's thread."
@@ -84,15 +76,17 @@ class Desk:
 def open_desk(
     folder: str | Path,             # the loop's store: a folder, or an fsspec address
     review_key: str | None = None,  # as for `Desk`
+    limits: Limits = Limits(),      # as for `Desk`
 ) -> Desk:
     "Open the store and read the secret; a folder is made. Raises `LoopError`, `ServeError`."
     store = open_store(folder)
     if isinstance(store, LocalStore):
-        return Desk(store, read_secret(store.folder / "secret"), review_key)
-    if not os.environ.get("CIFAR_CNN_SECRET"):
+        return Desk(store, read_secret(store.folder / "secret"), review_key, limits)
+    given = os.environ.get("CIFAR_CNN_SECRET")
+    if not given:
         raise ServeError(f"{folder} is on other machines, where a secret would not be one: set "
                          "CIFAR_CNN_SECRET to a long random text, the same for all servers")
-    return Desk(store, read_secret(Path("secret")), review_key)
+    return Desk(store, given.encode(), review_key, limits)
 
 # %% ../../nbs/reference/serving/feedback.ipynb #7b0f362b
 _STATUS = {ReceiptError: 403, ConflictError: 409, TooManyError: 429, FullError: 503}
@@ -141,12 +135,12 @@ def label_of(
 def current_exam(desk: Desk, predictor: Predictor) -> Exam:
     "The golden images as they are now. Runs in the desk's thread. Raises `LoopError`."
     versions = tuple(desk.store.names("versions"))
-    if desk.examined[0] != versions:
+    if desk.examined[0] != (predictor, versions):
         exam, missing = exam_for(predictor.checkpoint, desk.store)
         if missing:
             _log.warning("pictures that networks are examined with cannot be recognised in feedback: %s",
                          missing)
-        desk.examined = versions, exam
+        desk.examined = (predictor, versions), exam
     return desk.examined[1]
 
 # %% ../../nbs/reference/serving/feedback.ipynb #71d5bb80
@@ -159,7 +153,7 @@ def keep_vote(
     proved: dict,          # as from `open_receipt`
 ) -> str:
     "Keep a vote; gives its id. Runs in the desk's thread. Raises `LoopError`."
-    options = predictor.checkpoint.data["options"]
+    options = predictor.checkpoint.data["options"] if proved["model"] == predictor.digest else {}
     return vote(desk.store, pixels, label, predictor.classes, contributor(desk.secret, who), proved,
                 str(options.get("version", "")), current_exam(desk, predictor), desk.limits, known=desk.known)
 
@@ -257,7 +251,7 @@ async def get_feedback_image(request: Request, key: str) -> Response:
     found = await _find(desk, key)
     with refusals():
         try:
-            png = to_png(await asyncio.to_thread(get_picture, desk.store, found.image))
+            png = await asyncio.to_thread(lambda: to_png(get_picture(desk.store, found.image)))
         except MissingError as error:
             raise HTTPException(404, f"the picture of {key} was erased") from error
     return Response(png, media_type="image/png", headers={"X-Content-Type-Options": "nosniff",
@@ -277,9 +271,8 @@ async def post_decision(request: Request, key: str, decision: Decision) -> dict:
     service = request.app.state.service
     desk, found = service.feedback, await _find(service.feedback, key)
     with refusals():
-        reviewer = class_name(decision.reviewer)
-    named = [one.label for one in await in_desk(desk, desk.votes) if one.id != key]
+        reviewer = class_name(decision.reviewer, what="a reviewer's name")
     await in_desk(desk, decide, desk.store, key, decision.decision, reviewer, decision.label,
-                  [*service.predictor.classes, *named])
+                  service.predictor.classes, desk.known)
     return {"success": True, "id": key, "decision": decision.decision,
             "label": (await _find(desk, key)).label, "was": found.decision}

@@ -180,8 +180,8 @@ class GuardMiddleware:
             except HTTPException as refused:
                 await error_response(refused)(scope, receive, answer)
             finally:
-                # strangers must not invent label values
-                path = route_of(scope["path"]) if route_of(scope["path"]) in PATHS else "other"
+                path = route_of(scope["path"])
+                path = path if path in PATHS else "other"  # strangers must not invent label values
                 self.service.metrics.requests.labels(path, str(status)).inc()
                 self.service.metrics.seconds.labels(path).observe(time.perf_counter() - start)
 

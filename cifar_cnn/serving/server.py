@@ -132,7 +132,7 @@ async def get_model(request: Request) -> dict:
     checkpoint = predictor.checkpoint
     return _without_nan({
         "model": checkpoint.model, "model_arguments": checkpoint.model_arguments,
-        "digest": checkpoint.digest(),
+        "digest": predictor.digest,
         "parameters": count_parameters(checkpoint.network), "classes": checkpoint.classes,
         "image_size": predictor.image_size, "views": checkpoint.views, "epoch": checkpoint.epoch,
         "valid_accuracy": checkpoint.accuracy, "history": checkpoint.history, "recipe": checkpoint.recipe,
@@ -214,16 +214,15 @@ def create_app(
 def http_server(
     checkpoint: Checkpoint | str | Path | None = None,  # or its path; None for the one in the package
     settings: Settings = Settings(),
-    **loop,                    # desk, traffic, shadow: as for `create_app`
+    **parts,                   # desk, traffic, shadow: as for `create_app`
 ) -> uvicorn.Server:
     "Put the application behind HTTP, ready to run on a socket. Raises `CheckpointError`."
     http = functools.partial(LimitedProtocol, settings=settings)
     # Only a proxy that the operator trusts may name another client: else anybody could pass the rate limit.
     return uvicorn.Server(uvicorn.Config(
-        create_app(checkpoint, settings, **loop), http=http, log_config=None, access_log=False,
-        server_header=False,
-        proxy_headers=settings.trusted_proxy is not None, forwarded_allow_ips=settings.trusted_proxy,
-        timeout_graceful_shutdown=30))
+        create_app(checkpoint, settings, **parts), http=http, log_config=None, access_log=False,
+        server_header=False, proxy_headers=settings.trusted_proxy is not None,
+        forwarded_allow_ips=settings.trusted_proxy, timeout_graceful_shutdown=30))
 
 # %% ../../nbs/reference/serving/server.ipynb #e40342b9
 def serve(
@@ -231,7 +230,7 @@ def serve(
     host: str = "127.0.0.1",               # 0.0.0.0 lets other machines in
     port: int = 5000,                      # 0 for any that is free
     settings: Settings = Settings(),
-    **loop,                                # desk, traffic, shadow: as for `create_app`
+    **parts,                               # desk, traffic, shadow: as for `create_app`
 ) -> None:
     """Answer requests until Ctrl-C or SIGTERM, then finish what was accepted.
 
@@ -243,7 +242,7 @@ def serve(
     warnings.filterwarnings("ignore", module="PIL")  # nor what Pillow thinks of its image
     logging.getLogger("PIL").setLevel(logging.CRITICAL)
     with listen(host, port) as listener:
-        server = http_server(checkpoint, settings, **loop)
+        server = http_server(checkpoint, settings, **parts)
         torch.set_num_threads(1)  # what is left to PyTorch is too small to share
         for stop in (signal.SIGINT, signal.SIGTERM):
             signal.signal(stop, lambda *_: sys.exit(0))  # uvicorn repeats the signal when it has finished

@@ -156,8 +156,9 @@ def admit(
 
 # %% ../../nbs/reference/serving/service.ipynb #063d6add
 @contextmanager
-def hold(service: Service) -> Iterator[Callable[[int],
-                                                None]]:  # to call with the bytes of each piece that arrives
+def hold(
+    service: Service,
+) -> Iterator[Callable[[int], None]]:  # to call with the bytes of each piece that arrives
     """Count the bytes of one upload until it is answered.
 
     What is given raises `HTTPException` 503 if there are too many.

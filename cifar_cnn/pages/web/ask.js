@@ -19,7 +19,7 @@ async function classify(file) {
       {method: "POST", body: form, headers: {"X-API-Key": find("#key input").value}});
     if (response.status === 401) find("#key").hidden = false;
     answer = await response.json();
-  } catch { answer = {success: false, error: "the server does not answer: is it still running?"}; }
+  } catch { answer = SILENT; }
   if (mine !== latest) return;
   if (!answer.success) { preview.hidden = true; return say("", answer.error); }
   say(file.name);

@@ -21,7 +21,7 @@ async function vote(verdict, label) {
   try {
     const response = await fetch("/feedback", {method: "POST", body: form, headers: {"X-API-Key": find("#key input").value}});
     told = await response.json();
-  } catch { told = {success: false, error: "the server does not answer: is it still running?"}; }
+  } catch { told = SILENT; }
   if (mine !== said) return;
   find("#taken").textContent = told.success ? "Thank you: " + label + ". A person will look at it." : "";
   find("#refused").textContent = told.success ? "" : told.error;

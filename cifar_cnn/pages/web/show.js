@@ -1,5 +1,6 @@
 const find = selector => document.querySelector(selector);
 const percent = share => (100 * share).toFixed(1) + " %";
+const SILENT = {success: false, error: "the server does not answer: is it still running?"};
 let latest = 0;
 
 function say(status, error = "") {
