@@ -217,8 +217,7 @@ def train_command(
 
     choose_precision(choose_device(device), precision)  # a mistake shows before the data are read
     changes = without_none(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed,
-                           model=model,
-                           weights=weights, body_rate=body_rate)
+                           model=model, weights=weights, body_rate=body_rate)
     options = without_none(valid_fraction=valid_fraction, image_size=image_size, crop_pct=crop_pct,
                            skip_bad=skip_bad or None)
     asked = without_none(data=data, recipe=recipe, initial=initial, folder=out)
@@ -229,14 +228,11 @@ def train_command(
     _report(run, planned, device, as_json)
 
 # %% ../../nbs/reference/commands/learn.ipynb #a7c1eva0
-def _evaluated(asked: str | None, source: str, split: str, root: Path | None, options: dict):
+def _images_to_evaluate(asked: str | None, source: str, split: str, root: Path | None, options: dict):
     "Load the images to evaluate on: a part of the data, or all of data that the network has not seen."
-    from cifar_cnn.data import DataError, DataNotFoundError, load_data
-    from cifar_cnn.images.imageset import whole
+    from cifar_cnn.data import DataNotFoundError, load_data
+    from cifar_cnn.images.imageset import joined
 
-    if split == "all" and asked is None:
-        raise DataError("all images of the data that it was trained on would flatter it: choose --split "
-                        "test, or name other data (--data)")
     try:
         loaded = tell_skipped(load_data(source, root, **options))
     except DataNotFoundError as error:
@@ -244,7 +240,7 @@ def _evaluated(asked: str | None, source: str, split: str, root: Path | None, op
             raise
         raise DataNotFoundError(f"{error}; it was trained on that folder: if it has moved, say where it "
                                 "is (--data)") from error
-    return whole(loaded) if split == "all" else getattr(loaded, split)
+    return joined((loaded.train, loaded.valid, loaded.test)) if split == "all" else getattr(loaded, split)
 
 # %% ../../nbs/reference/commands/learn.ipynb #c074c3f1
 @app.command("evaluate")
@@ -263,7 +259,7 @@ def evaluate_command(
     as_json: AsJson = False,
 ):
     "Measure a trained network: accuracy with its interval, and with --out everything else."
-    from cifar_cnn.data import DataError
+    from cifar_cnn.data import DataError, parse_source
     from cifar_cnn.evaluate import evaluate
     from cifar_cnn.pages.report import save_report, summarize
     from cifar_cnn.train import VIEWS, choose_device, load_checkpoint, training_source
@@ -276,8 +272,13 @@ def evaluate_command(
     known = load_checkpoint(checkpoint)
     known.views = views or known.views
     options = {**known.data["options"], "image_size": known.model_arguments["image_size"]}
+    options.pop("version", None)  # without --data, `training_source` says what to do
     options["skip_bad"] = skip_bad or options.get("skip_bad", False)
-    images = _evaluated(data, training_source(known) if data is None else data, split, root, options)
+    trained_on = data is None or parse_source(data)[0] == parse_source(known.data["source"] or "no data")[0]
+    if split == "all" and trained_on:
+        raise DataError("all images of the data that it was trained on would flatter it: choose --split "
+                        "test, or name other data (--data)")
+    images = _images_to_evaluate(data, data or training_source(known), split, root, options)
     if out is not None:
         make_folder(out)
     evaluation = evaluate(known, images, device)

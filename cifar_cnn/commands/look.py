@@ -46,6 +46,7 @@ def doubtful_labels_of(
     from cifar_cnn.training.photos import doubted_in
 
     if len(look.files) > most:
+        tell(f"labels are not checked: there are more than {most:,} pictures")
         return None
     folds = fold_of(look.images.labels, groups=groups_of(pairs, len(look.files)))
     try:
@@ -53,7 +54,7 @@ def doubtful_labels_of(
     except MissingExtra as error:
         tell(f"labels are not checked: {error}")
         return None
-    return [{"file": str(look.files[number].relative_to(look.folder)), "instead": look.classes[instead],
+    return [{"file": look.names[number], "instead": look.classes[instead],
              "label": look.classes[look.images.labels[number]], "probability": round(probability, 4)}
             for number, instead, probability in found]
 
@@ -72,7 +73,6 @@ def _describe_folder(facts: dict, splits, root: Path | None, out: Path | None, a
     if as_json:
         print(json.dumps({**facts, "look": seen}))
         return
-    tell_skipped(splits)
     print_counts(facts, splits)
     side = seen["shorter_side"]
     print(f"shorter sides of {side['least']} to {side['most']} pixels, the middle one {side['median']}; "
@@ -93,11 +93,15 @@ def describe_source(
     from cifar_cnn.data import load_data, parse_source, save_figures
 
     is_folder = Path(parse_source(source)[0]).is_absolute()
-    splits = load_data(source, root, skip_bad=skip_bad or is_folder, **options)  # a look names what is bad
+    # a look names what is bad
+    splits = tell_skipped(load_data(source, root, skip_bad=skip_bad or is_folder, **options))
     facts = facts_of_splits(splits)
     if is_folder:
         _describe_folder(facts, splits, root, out, as_json)
         return
     if out is not None:
         tell(f"figures: {', '.join(map(str, save_figures(splits, out)))}")
-    print(json.dumps(facts)) if as_json else print_counts(facts, splits)
+    if as_json:
+        print(json.dumps(facts))
+    else:
+        print_counts(facts, splits)

@@ -8,7 +8,6 @@ __all__ = ['FORMAT', 'Checkpoint', 'load_checkpoint', 'check_data']
 # %% ../../nbs/reference/training/checkpoint.ipynb #b3d9afac
 import dataclasses
 import hashlib
-import math
 import zipfile
 import zlib
 from dataclasses import dataclass
@@ -129,7 +128,7 @@ def _within_bounds(name: str, value: object) -> bool:
     if isinstance(value, (list, tuple)):
         return len(value) <= 64 and all(_within_bounds(name, part) for part in value)
     if isinstance(value, (int, float)):
-        return math.isfinite(value) and 0 <= value <= _MOST.get(name, _LARGEST)
+        return 0 <= value <= _MOST.get(name, _LARGEST)  # also refuses NaN and infinity
     return value is None or isinstance(value, str)
 
 # %% ../../nbs/reference/training/checkpoint.ipynb #c51b2a94
@@ -210,8 +209,9 @@ def load_checkpoint(
     path: str | Path | None = None,  # a checkpoint, or a run's folder (its best); None or "package": ours
 ) -> Checkpoint:
     "Read a checkpoint, without running any code that it may hold. Raises `CheckpointError`."
-    path = None if str(path) == "package" and not Path(path).exists() else path
-    path = Path(path or resources.files("cifar_cnn") / "pretrained" / "cifar10.pth")
+    if not path or str(path) == "package" and not Path(path).exists():
+        path = resources.files("cifar_cnn") / "pretrained" / "cifar10.pth"
+    path = Path(path)
     try:
         path = path / "best_model.pth" if path.is_dir() else path
         if not path.is_file():

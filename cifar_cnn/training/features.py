@@ -15,7 +15,7 @@ from torch import Tensor
 
 from ..base.errors import SaveError
 from ..base.files import file_lock, make_folder, progress_bar, save_atomically
-from ..networks.classifier import Classifier
+from ..networks.classifier import Classifier, head_names
 from ..networks.inference import predict_features
 
 # %% ../../nbs/reference/training/features.ipynb #9d98386b
@@ -32,10 +32,10 @@ def body_digest(
     std: Sequence[float],   # per channel, 0–1
     views: int,             # of each image
 ) -> str:
-    "Give the digest of all that decides features: the weights of all layers but the head, and normalisation."
-    digest = hashlib.blake2b(repr((list(mean), list(std), views)).encode(), digest_size=8)
-    head = {id(parameter) for parameter in model.head.parameters()}
-    in_head = {name for name, parameter in model.named_parameters() if id(parameter) in head}
+    "Give the digest of what decides features: the body's weights, normalisation, the side of images."
+    told = (list(mean), list(std), views, getattr(model, "side", None))  # images are enlarged to that side
+    digest = hashlib.blake2b(repr(told).encode(), digest_size=8)
+    in_head = head_names(model)
     for name, tensor in sorted(model.state_dict().items()):
         if name not in in_head:
             digest.update(name.encode() + tensor.detach().cpu().contiguous().numpy().tobytes())

@@ -13,7 +13,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from ..networks.inference import fit_temperature
+from ..networks.inference import calibrated, fit_temperature
 
 # %% ../../nbs/reference/training/head.ipynb #0c638849
 def fold_of(
@@ -25,8 +25,9 @@ def fold_of(
     "Deal images into folds, each class evenly."
     groups = torch.arange(len(labels)) if groups is None else groups
     generator = torch.Generator().manual_seed(seed)
-    leaders = groups.unique()
-    first = torch.stack([(groups == leader).nonzero()[0, 0] for leader in leaders])
+    leaders, group = groups.unique(return_inverse=True)
+    numbers = torch.arange(len(labels))
+    first = torch.full((len(leaders),), len(labels)).scatter_reduce(0, group, numbers, "amin")
     dealt = torch.empty(len(leaders), dtype=torch.long)
     start = 0
     for label in labels[first].unique():
@@ -34,7 +35,7 @@ def fold_of(
         members = members[torch.randperm(len(members), generator=generator)]
         dealt[members] = (torch.arange(len(members)) + start) % folds
         start += len(members)
-    return dealt[torch.searchsorted(leaders, groups)]
+    return dealt[group]
 
 # %% ../../nbs/reference/training/head.ipynb #5818cb4a
 def logistic_regression(
@@ -47,6 +48,10 @@ def logistic_regression(
     "Solve for the head; a class without images is never said."
     from sklearn.linear_model import LogisticRegression  # takes a second to import
 
+    if len(labels.unique()) == 1:  # nothing to tell apart
+        bias = torch.full((classes,), -20.0)
+        bias[labels[0]] = 0.0
+        return torch.zeros(classes, features.shape[1]), bias
     mean, std = features.mean(0), features.std(0, correction=0).clamp(min=1e-6)
     solver = LogisticRegression(C=strength, max_iter=500, tol=1e-3,
                                 class_weight="balanced" if balanced else None)
@@ -115,9 +120,9 @@ def doubtful_labels(
     labels: Tensor,  # N int64, as they are given
 ) -> list[tuple[int, int, float]]:  # image, the class that it looks like, the probability of that
     "Find the images whose label an unseeing head doubts, the most doubtful first."
-    probabilities = (logits / fit_temperature(logits, labels)).softmax(1)
+    probabilities = calibrated(logits, fit_temperature(logits, labels))
     given = probabilities.gather(1, labels[:, None]).flatten()
-    doubted = (given < DOUBTED).nonzero().flatten()
-    order = doubted[given[doubted].argsort()]
-    found = [probabilities[number].max(0) for number in order]
-    return [(number, best.indices.item(), best.values.item()) for number, best in zip(order.tolist(), found)]
+    highest, instead = probabilities.max(1)
+    order = given.argsort()
+    return [(number, instead[number].item(), highest[number].item())
+            for number in order[given[order] < DOUBTED].tolist()]

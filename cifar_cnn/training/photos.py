@@ -17,7 +17,7 @@ from ..base.errors import RecipeError
 from ..images.imageset import ImageSet
 from ..networks.answers import accuracy_interval
 from ..networks.inference import class_prototypes, fit_temperature, prototype_similarity
-from ..networks.lite import EfficientNetLite, public_weights
+from ..networks.lite import public_backbone
 from .features import cached_features
 from .head import doubtful_labels, fold_of, solve_head
 from .run import Best, Run
@@ -47,6 +47,12 @@ def _known_of(features: Tensor, labels: Tensor, logits: Tensor, folds: Tensor, c
     return Best(None, accuracy, fit_temperature(logits, labels), class_prototypes(members),
                 similarity.quantile(0.05).item())
 
+# %% ../../nbs/reference/training/photos.ipynb #3ea50e01
+def _measured(part: str, logits: Tensor, labels: Tensor) -> dict[str, float]:
+    "Give loss and accuracy of a part, as a row of `History` has them."
+    return {f"{part}_loss": F.cross_entropy(logits, labels).item(),
+            f"{part}_accuracy": (logits.argmax(1) == labels).double().mean().item()}
+
 # %% ../../nbs/reference/training/photos.ipynb #b2491e7c
 def begin_with_head(
     run: Run,                    # fresh, its body with the weights that stay
@@ -70,12 +76,10 @@ def begin_with_head(
         run.model.head.bias.copy_(head.bias)
     run.best = _known_of(features, labels, head.logits, folds, len(splits.classes))
     run.best.weights = {name: tensor.clone() for name, tensor in run.model.state_dict().items()}
-    logits = features @ head.weight.T + head.bias
-    measured = {f"{part}_{measure}": value for part, answers in (("train", logits), ("valid", head.logits))
-                for measure, value in (("loss", F.cross_entropy(answers, labels).item()),
-                                       ("accuracy", (answers.argmax(1) == labels).double().mean().item()))}
-    run.history.rows.append({"epoch": 0, **measured, "learning_rate": 0.0, "kept": True,
-                             "seconds": round(time.perf_counter() - start, 2)})
+    run.history.rows.append({
+        "epoch": 0, **_measured("train", F.linear(features, head.weight, head.bias), labels),
+        **_measured("valid", head.logits, labels), "learning_rate": 0.0, "kept": True,
+        "seconds": round(time.perf_counter() - start, 2)})
     low, high = accuracy_interval(head.logits.argmax(1) == labels)
     print(f"head solved for: C = {head.strength:g}; in 5-fold cross-validation {run.best.accuracy:.2%} of "
           f"{len(labels):,} images right (95% interval {low:.2%}–{high:.2%})")
@@ -87,8 +91,6 @@ def doubted_in(
     folds: Tensor | None = None,  # as for `solve_head`
 ) -> list[tuple[int, int, float]]:  # as from `doubtful_labels`
     "Find the images whose label a head on the public backbone doubts. Raises `MissingExtra`."
-    backbone = EfficientNetLite(side=128).to(memory_format=torch.channels_last)
-    backbone.load_state_dict(public_weights(), strict=False)
-    features = cached_features(backbone, images.images, (0.5,) * 3, (0.5,) * 3, cache)
+    features = cached_features(public_backbone(), images.images, (0.5,) * 3, (0.5,) * 3, cache)
     head = solve_head(features, images.labels, len(images.classes), folds=folds)
     return doubtful_labels(head.logits, images.labels)

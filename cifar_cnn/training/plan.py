@@ -19,7 +19,7 @@ from ..networks.backbone import is_backbone
 from .checkpoint import Checkpoint, load_checkpoint
 from .recipe import Recipe, change_recipe, get_recipe, load_recipe_data
 from .runfolder import load_run
-from .transfer import find_weights
+from .transfer import check_weights
 
 # %% ../../nbs/reference/training/plan.ipynb #f63b57bc
 @dataclass(frozen=True)
@@ -44,6 +44,9 @@ def training_source(
     "Name the data that a checkpoint was trained on. Raises `DataError` if it does not know."
     if not checkpoint.data["source"]:
         raise DataError("the checkpoint does not say what data it was trained on: name them (--data)")
+    if "version" in checkpoint.data["options"]:
+        raise DataError(f"the checkpoint was trained on {checkpoint.data['source']}, which is in a store of "
+                        "the loop: name other data (--data), or ask cifar-cnn loop gate")
     return checkpoint.data["source"]
 
 # %% ../../nbs/reference/training/plan.ipynb #b4cc44ff
@@ -108,8 +111,7 @@ def _new_recipe(recipe: str, changes: dict) -> Recipe:
         changes = {"model_arguments": {}, **changes}  # the recipe's were for another network
     found = change_recipe(usual, **changes)
     find_model(found.model)
-    if found.weights not in ("", "public"):
-        find_weights(found.model, found.weights)
+    check_weights(found.model, found.weights)
     return found
 
 # %% ../../nbs/reference/training/plan.ipynb #427ad378

@@ -149,12 +149,10 @@ SIMPLE = Recipe(name="simple", model="simple_cnn", augment=Augment(flip=True, pi
                 schedule="constant", epochs=10, patience=0)
 
 COMPACT = Recipe(name="compact", valid_fraction=0.2, model="compact_cnn", augment=Augment(),
-                 normalization="unit",
-                 schedule="constant", epochs=50, patience=7)
+                 normalization="unit", schedule="constant", epochs=50, patience=7)
 
 MNIST = Recipe(name="mnist", data="mnist", model="mlp", augment=Augment(), normalization="unit",
-               schedule="constant",
-               batch_size=128, epochs=10, patience=0)
+               schedule="constant", batch_size=128, epochs=10, patience=0)
 
 CATS_VS_DOGS = Recipe(
     name="cats_vs_dogs", data="cifar10:cat,dog", image_size=224, crop_pct=0.875, model="resnet18",

@@ -27,7 +27,7 @@ def make_checkpoint(
 ) -> Checkpoint:
     "Make a checkpoint of a run."
     known = run.best if best else Best()  # what is known of the best weights says nothing of the current ones
-    accuracy = run.history.rows[-1]["valid_accuracy"] if len(run.history) and not best else known.accuracy
+    accuracy = run.history.rows[-1]["valid_accuracy"] if run.history.rows and not best else known.accuracy
     return Checkpoint(
         model=run.recipe.model, model_arguments=run.model_arguments, classes=list(run.splits.classes),
         mean=list(run.mean), std=list(run.std), recipe=dataclasses.asdict(run.recipe),
