@@ -49,11 +49,12 @@ def hold_back(splits, count: int = 5000):
 
 def correct(store, world) -> int:
     "Vote for the right class of fifty mistakes, and accept the votes. Gives how many mistakes there were."
-    answers = Predictor(model_file(store, champion(store))).classify(list(world.images))
+    model = champion(store)
+    answers = Predictor(model_file(store, model)).classify(list(world.images))
     truth = [world.classes[label] for label in world.labels]
     wrong = [number for number, answer in enumerate(answers) if answer.label != truth[number]]
     for turn, number in enumerate(wrong[:CORRECTIONS]):
-        proof = {"answer": answers[number].probabilities, "model": champion(store), "hour": 0}
+        proof = {"answer": answers[number].probabilities, "model": model, "hour": 0}
         pixels, who = as_rgb(world.images[number].numpy()), f"user {turn % 10}"
         key = vote(store, pixels, truth[number], world.classes, who, proof, now=3600.0 * turn)
         decide(store, key, "accept", "a reviewer")

@@ -101,6 +101,7 @@ def prepare_store(folder: Path) -> None:
 
 def outcome(folder: Path) -> dict:
     "What must be the same with and without kills."
+    left = [path.name for path in folder.rglob("*.tmp")]  # before a store is opened, which sweeps
     store = LocalStore(folder)
     steps = Counter(json.loads(store.fetch(name))["step"] for name in store.names("steps"))
     entries, damaged = history(store)
@@ -112,7 +113,7 @@ def outcome(folder: Path) -> dict:
         "weights": [load_checkpoint(store.path(f"models/{entry.after}.pth")).digest() for entry in entries],
         "served": digest(store.fetch(SERVED)) == champion(store) == entries[-1].after,
         "wrong": [*damaged.values(), *verify(store).values()],
-        "left": [path.name for path in folder.rglob("*.tmp")],
+        "left": left,
     }
 
 

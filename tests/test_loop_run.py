@@ -1,5 +1,6 @@
 """`loop run` and `loop watch` as processes: killed and started again, two at once, no lock left behind."""
 
+import json
 import multiprocessing
 import os
 import re
@@ -20,7 +21,7 @@ from cifar_cnn.loop.registry import SERVED, history
 from cifar_cnn.loop.steps import all_steps
 from cifar_cnn.loop.store import LocalStore, LoopError
 from cifar_cnn.loop.upkeep import verify
-from cifar_cnn.loop.watch import alone
+from cifar_cnn.loop.watch import store_lock
 from tests.kill_the_loop import differences, processes, run_until, set_the_stage, try_once, work
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="Windows has neither SIGKILL nor fork")
@@ -88,7 +89,7 @@ def test_a_flipped_byte_in_an_outcome_is_found_and_named(stage, tmp_path):
 
 
 def hold(folder, held):
-    with alone(LocalStore(folder)):
+    with store_lock(LocalStore(folder)):
         held.set()
         time.sleep(600)
 
@@ -100,11 +101,11 @@ def test_a_killed_watcher_leaves_no_lock(tmp_path):
     holder.start()
     assert held.wait(60)
     with pytest.raises(LoopError, match="another process"):
-        with alone(LocalStore(tmp_path)):
+        with store_lock(LocalStore(tmp_path)):
             pass
     holder.kill()
     holder.join(60)
-    with alone(LocalStore(tmp_path)):
+    with store_lock(LocalStore(tmp_path)):
         pass
 
 
@@ -119,6 +120,23 @@ def test_two_watchers_train_once(tmp_path):
     assert codes in ([0, 1], [0, 3]), said
     assert sum(err.count("epoch  2/2") for _, err in said) == 1
     assert LocalStore(tmp_path / "loop").names("promotions") == ["promotions/000001.json"]
+
+
+def test_what_the_loop_trained_can_be_measured_and_exported(stage, tmp_path):
+    "Its data are a version of the store; who asks elsewhere for them is told so."
+    shutil.copytree(stage[0], tmp_path / "loop")
+    served = str(tmp_path / "loop" / SERVED)
+    def run(*command):
+        code = [sys.executable, "-m", "cifar_cnn", *command]
+        return subprocess.run(code, capture_output=True, text=True, cwd=tmp_path, timeout=120,
+                              env=os.environ | {"CIFAR_CNN_LOOP": str(tmp_path / "loop")})
+    measured = run("monitor", "reference", served, "--json")
+    assert measured.returncode == 0 and 0 < json.loads(measured.stdout)["accuracy"] <= 1, measured.stderr
+    exported = run("export", served, "--json")
+    assert exported.returncode == 0 and json.loads(exported.stdout)["check"]["changed_labels"] == 0
+    refused = run("evaluate", served)
+    assert refused.returncode == 2 and "in a store of the loop" in refused.stderr
+    assert run("evaluate", served, "--data", "digits").returncode == 0
 
 
 def test_every_command_that_a_message_names_exists():

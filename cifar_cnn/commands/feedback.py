@@ -14,7 +14,7 @@ from typing import Annotated, Literal
 import typer
 
 from ..base.files import printable
-from .console import AsJson, Loop, Who, account, app
+from .console import AsJson, Loop, Who, Yes, account, app
 
 # %% ../../nbs/reference/commands/feedback.ipynb #52449f17
 feedback_app = typer.Typer(no_args_is_help=True,
@@ -76,13 +76,12 @@ def _decide(texts: list[str], decision: str, label: str, who: str | None, loop: 
     from cifar_cnn.loop.remote import open_store
     from cifar_cnn.loop.versions import heads, read_version
 
-    store = open_store(loop)
-    votes, who = read_votes(store), who or account() or "reviewer"
+    store, known = open_store(loop), {}
+    votes, who = read_votes(store, known), who or account() or "reviewer"
     classes = [name for version in heads(store) for name in read_version(store, version).classes]
     for one in chosen_votes(votes, texts):
-        others = [*classes, *(other.label for other in votes if other.id != one.id)]
-        decide(store, one.id, decision, who, label, others)
-    for one in chosen_votes(read_votes(store), texts):
+        decide(store, one.id, decision, who, label, classes, known)
+    for one in chosen_votes(read_votes(store, known), texts):
         print(f"{one.id[:8]}  {one.decision}ed: {printable(one.label)}")
 
 # %% ../../nbs/reference/commands/feedback.ipynb #82d59dbd
@@ -131,7 +130,7 @@ def summary_command(loop: Loop = None, as_json: AsJson = False):
 @feedback_app.command("clear")
 def clear_command(
     days: Annotated[float, typer.Option(min=0, help="Younger votes stay.")] = 90,
-    yes: Annotated[bool, typer.Option("--yes", help="Really delete; else only say what would go.")] = False,
+    yes: Yes = False,
     loop: Loop = None,
 ):
     "Delete rejected votes, and those that nobody has decided on, that are too old."

@@ -13,6 +13,7 @@ import typer
 
 from ..base.files import printable
 from .console import AsJson, Given, Loop, Root, app, tell_skipped
+from .versions import data_of
 
 # %% ../../nbs/reference/commands/monitor.ipynb #2f1cc710
 monitor_app = typer.Typer(no_args_is_help=True, help="Find out whether what users send has changed.")
@@ -27,16 +28,14 @@ def reference_command(
     as_json: AsJson = False,
 ):
     "Measure what is normal: what a network answers to its validation images. Once for each network."
-    from cifar_cnn.data import load_data
     from cifar_cnn.loop.monitor import measure_reference, record_reference
     from cifar_cnn.loop.remote import open_store
     from cifar_cnn.predictor import Predictor
-    from cifar_cnn.train import load_checkpoint, training_source
+    from cifar_cnn.training.checkpoint import load_checkpoint
 
-    known = load_checkpoint(checkpoint)
-    options = {**known.data["options"], "image_size": known.model_arguments["image_size"]}
-    images = tell_skipped(load_data(training_source(known), root, **options)).valid
-    store, found = open_store(loop), measure_reference(Predictor(known), images)
+    known, store = load_checkpoint(checkpoint), open_store(loop)
+    images = tell_skipped(data_of(known, None, root, store)).valid
+    found = measure_reference(Predictor(known), images)
     record_reference(store, found)
     told = {"model": found.model, "images": len(images), "accuracy": found.accuracy,
             "estimated": found.counts.estimated_accuracy, "unfamiliar": found.counts.unfamiliar_share}

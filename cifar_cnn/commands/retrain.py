@@ -15,6 +15,7 @@ from typing import Annotated, Optional
 
 import typer
 
+from ..base.errors import UserError
 from .console import AsJson, Device, Loop, Root, Who, account, tell, without_none
 from .loop import Key, Patience, RuleChanges, Server, asks, changed_rules, loop_app
 from .loop import write_mirror
@@ -66,8 +67,6 @@ def finish_run(
 # %% ../../nbs/reference/commands/retrain.ipynb #8d7534ee
 def mirrored(store, track: bool) -> None:
     "Show the runs in MLflow if that is wanted; what goes wrong there is told, and stops nothing."
-    from cifar_cnn.base.errors import UserError
-
     if not track:
         return
     try:
@@ -100,10 +99,10 @@ def run_command(
     "Prepare, train, judge and promote, each once for a version; killed and started again, it goes on."
     from cifar_cnn.loop.remote import open_store
     from cifar_cnn.loop.retrain import run
-    from cifar_cnn.loop.watch import alone
+    from cifar_cnn.loop.watch import store_lock
 
     settings, store = settings_of(recipe, epochs, seed, fresh, image_size, rule), open_store(loop)
-    with contextlib.redirect_stdout(sys.stderr), alone(store):  # lines per epoch are not the result
+    with contextlib.redirect_stdout(sys.stderr), store_lock(store):  # lines per epoch are not the result
         try:
             outcome = run(store, found_base(store, data, root), settings, who or account(), version, device,
                           tell, loaded=asks(url, api_key), patience=patience)
@@ -149,7 +148,6 @@ def watch_command(
     as_json: AsJson = False,
 ):
     "Run the loop whenever there is a new version, or enough accepted feedback, until Ctrl-C."
-    from cifar_cnn.base.errors import UserError
     from cifar_cnn.loop.remote import open_store
 
     settings, store = settings_of(recipe, epochs, seed, fresh, image_size, rule), open_store(loop)
@@ -172,21 +170,20 @@ def watch_for_ever(
     sleep=time.sleep,
 ) -> None:
     "Look again whenever the store has changed, and at least every hour; tell what happens."
-    from cifar_cnn.base.errors import UserError
-    from cifar_cnn.loop.watch import store_state
+    from cifar_cnn.loop.watch import FAILURES, NOTHING_NEW, store_state
 
-    seen, looked, told = None, 0.0, None
+    seen, looked, told, patience = None, 0.0, None, 0
     while True:
         try:
             state = store_state(store)
-            waited = time.monotonic() - looked
-            if state != seen or waited > (3600 if told == "nothing is new" else 60):
-                seen, looked = state, time.monotonic()
+            if state != seen or time.monotonic() - looked > patience:
+                seen, looked, patience = state, time.monotonic(), 60
                 outcome = look()
+                patience = 3600 if outcome == NOTHING_NEW else 60
                 line = outcome["why"] if outcome["decision"] is None else (
                     f"{outcome['decision']}: version {outcome['version'][:8]}")
-        except UserError as error:
-            line = str(error)
+        except FAILURES as error:
+            line = str(error) or type(error).__name__
         if line != told:
             tell(line)
             told = line

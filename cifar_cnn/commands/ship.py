@@ -46,8 +46,8 @@ def export_command(
     as_json: AsJson = False,
 ):
     "Write a network, preprocessing included, for programs or for a browser. Needs the extra `onnx`."
-    from cifar_cnn.data import load_data
-    from cifar_cnn.train import load_checkpoint, training_source
+    from cifar_cnn.commands.versions import data_of
+    from cifar_cnn.training.checkpoint import load_checkpoint
 
     if format not in ("onnx", "web"):
         raise ExportError(f"there is no format {format!r}: choose onnx or web")
@@ -56,7 +56,7 @@ def export_command(
         raise ExportError(f"{out} is a folder: give --out the name of a file, such as {out / 'model.onnx'}")
     known, images = load_checkpoint(checkpoint), None
     if check:
-        images = tell_skipped(load_data(training_source(known), root, **known.data["options"])).test.images
+        images = tell_skipped(data_of(known, root=root)).test.images
     make_folder(out.parent)
     found = _exported(known, out, format, runtime, images)
     size = found.pop("bytes")
@@ -135,7 +135,8 @@ def serve_command(
     shadow: Shown = None,
 ):
     "Answer over HTTP: a page for people, JSON for programs. Needs the extra `serve`."
-    _check_key(api_key, "--api-key"), _check_key(review_key, "--review-key")
+    _check_key(api_key, "--api-key")
+    _check_key(review_key, "--review-key")
     if review_key is not None and (feedback is None or review_key == api_key):
         raise typer.BadParameter("--review-key needs --feedback, and another key than --api-key: else "
                                  "everybody who may ask could decide")

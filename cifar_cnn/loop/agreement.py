@@ -6,6 +6,7 @@
 __all__ = ['form_of', 'ask_server', 'agreement']
 
 # %% ../../nbs/reference/loop/agreement.ipynb #6bc9cf25
+import http.client
 import json
 import urllib.error
 import urllib.request
@@ -51,12 +52,13 @@ def ask_server(
         try:
             with urllib.request.urlopen(request, timeout=60) as response:
                 rows += [answer["probabilities"] for answer in json.load(response)["predictions"]]
-        except (OSError, ValueError, KeyError) as error:
+        except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException) as error:
             reason = f"status {error.code}" if isinstance(error, urllib.error.HTTPError) else error
             raise LoopError(f"{url} does not answer about images ({reason}): check the address, the key, and "
                             "that cifar-cnn serve runs there") from error
-    if rows and set(rows[0]) != set(classes):
-        raise LoopError(f"{url} knows the classes {', '.join(rows[0])}, not {', '.join(classes)}: it has "
+    other = next((row for row in rows if set(row) != set(classes)), None)
+    if other is not None:
+        raise LoopError(f"{url} knows the classes {', '.join(other)}, not {', '.join(classes)}: it has "
                         "loaded another network")
     return torch.tensor([[row[name] for name in classes] for row in rows])
 

@@ -16,25 +16,19 @@ from torch import Tensor
 
 from ..base.errors import DataError, UserError
 from ..images.load import data_root, load_data, parse_source
-from ..images.pixels import fit_square
+from ..images.look import shrunken
+from ..images.pixels import to_square
 from .pictures import get_picture, object_name
 from .store import Store
 from .versions import heads, read_version
 from ..training.checkpoint import Checkpoint
-
-# %% ../../nbs/reference/loop/exam.ipynb #a7ca4840
-_SIDE = 16  # pixels: images are compared at this height and width
 
 # %% ../../nbs/reference/loop/exam.ipynb #490d9193
 def _described(
     images: Tensor,  # N×C×H×W uint8
 ) -> Tensor:         # N×(C·16·16), each of length 1
     "Describe images so that a product of two is the correlation of their shrunken pixels."
-    chunks = []
-    for chunk in images.split(1000):
-        small = F.adaptive_avg_pool2d(chunk.float(), _SIDE).flatten(1)
-        chunks.append(F.normalize(small - small.mean(1, keepdim=True)))
-    return torch.cat(chunks)
+    return F.normalize(shrunken(images))
 
 # %% ../../nbs/reference/loop/exam.ipynb #5be17b23
 class Exam:
@@ -46,7 +40,7 @@ class Exam:
     ):
         self.count = 0 if images is None else len(images)
         if self.count:
-            self.size, self.mode = images.shape[-1], "L" if images.shape[1] == 1 else "RGB"
+            self.channels, self.size = images.shape[1], images.shape[-1]
             self.described = _described(images)
 
     def likeness(
@@ -56,8 +50,7 @@ class Exam:
         "Compare a picture with the golden image that is most like it."
         if not self.count:
             return -1.0
-        small = fit_square(Image.fromarray(pixels), self.size).convert(self.mode)
-        square = torch.from_numpy(np.atleast_3d(np.asarray(small)).transpose(2, 0, 1).copy())
+        square = torch.from_numpy(to_square(Image.fromarray(pixels), self.size, self.channels))
         return (self.described @ _described(square[None])[0]).max().item()
 
 # %% ../../nbs/reference/loop/exam.ipynb #2ce4ea28
@@ -93,14 +86,13 @@ def golden_images(
     channels: int = 3,
 ) -> tuple[Tensor, str]:  # N×channels×size×size uint8; what is missing, as a sentence, or ""
     "Collect the images that networks are examined with, as far as they are at hand."
-    mode, squares, kept = "L" if channels == 1 else "RGB", [], set(store.names("objects"))
+    squares, kept = [], set(store.names("objects"))
     versions = [read_version(store, version) for version in heads(store)]
     golden = {image for found in versions for image, row in found.rows.items() if row.split == "golden"}
     for image in sorted(golden):
         if object_name(image) in kept:
-            picture = fit_square(Image.fromarray(get_picture(store, image)), size).convert(mode)
-            squares.append(np.atleast_3d(np.asarray(picture)))
-    own = torch.from_numpy(np.array(squares, np.uint8).reshape(-1, size, size, channels)).permute(0, 3, 1, 2)
+            squares.append(to_square(Image.fromarray(get_picture(store, image)), size, channels))
+    own = torch.from_numpy(np.array(squares, np.uint8).reshape(-1, channels, size, size))
     below, missing = [], ""
     for name in {found.base["source"] for found in versions if found.base} or {source} - {""}:
         try:
@@ -115,7 +107,7 @@ def exam_for(
     store: Store,
 ) -> tuple[Exam, str]:       # what is missing, as a sentence, or ""
     "Collect what a network is examined with. Raises `LoopError`."
-    arguments = checkpoint.model_arguments
-    images, missing = golden_images(store, checkpoint.data["source"] or "", arguments["image_size"],
-                                    arguments["in_channels"])
+    data, arguments = checkpoint.data, checkpoint.model_arguments
+    source = "" if "version" in data["options"] else data["source"] or ""  # the store holds versions
+    images, missing = golden_images(store, source, arguments["image_size"], arguments["in_channels"])
     return Exam(images), missing

@@ -37,15 +37,16 @@ class ConflictError(RefusedError):
 # %% ../../nbs/reference/loop/feedback.ipynb #899936ec
 def class_name(
     text: str,                   # as a user wrote it
-    known: Sequence[str] = (),   # the classes that exist
+    known: Sequence[str] = (),            # the classes that exist
+    what: str = "the name of a class",    # for the message
 ) -> str:                        # a known class, in its own spelling, or a new name
     "Check the name of a class. Raises `RefusedError`."
     if text in known:  # whatever signs it has: somebody has trained a network with it
         return text
-    name = " ".join(unicodedata.normalize("NFC", text[:1000]).split(" ")).strip(" ")
+    name = unicodedata.normalize("NFC", text[:1000]).strip(" ")
     allowed = all(c in " _-" or unicodedata.category(c).startswith(("L", "M", "Nd")) for c in name)
     if not allowed or not 1 <= len(name) <= 40 or not any(c.isalnum() for c in name):
-        raise RefusedError("the name of a class has 1 to 40 letters, digits, spaces, _ and -: choose another")
+        raise RefusedError(f"{what} has 1 to 40 letters, digits, spaces, _ and -: choose another")
     def alike(one: str) -> str:
         return " ".join(unicodedata.normalize("NFKC", one).casefold().split())
     return next((one for one in known if alike(one) == alike(name)), name)
@@ -58,7 +59,7 @@ class Limits:
     pending: int = 10_000     # undecided votes
     bytes: int = 10**9        # of the pixels of their pictures, together
     new_names: int = 20       # names of classes that do not exist, in undecided votes
-    likeness: float = 0.98    # to a golden image, as from `nearest_neighbours`: what is more alike is refused
+    likeness: float = 0.98    # to a golden image, as from `Exam.likeness`: what is more alike is refused
     share: float = 0.2        # of the new rows of a version that one contributor may bring, 0–1 …
     free: int = 10            # … and as many rows in any case
     opening: int = 20         # accepted images that a new class needs before it enters a version
@@ -113,10 +114,10 @@ def read_votes(
     found = []
     for key, record in votes.items():
         several = decisions.get(key, {})
-        if (key, len(several)) not in known:
-            last = several[max(several)] if several else {}
-            known[key, len(several)] = Vote(key, **{**record, **last, "decisions": len(several)})
-        found.append(known[key, len(several)])
+        number = max(several, default=0)
+        if (key, number) not in known:
+            known[key, number] = Vote(key, **{**record, **several.get(number, {}), "decisions": number})
+        found.append(known[key, number])
     return sorted(found, key=lambda one: (one.decision != "", -one.doubt, one.id))
 
 # %% ../../nbs/reference/loop/feedback.ipynb #25b465c5
@@ -192,16 +193,19 @@ def decide(
     decision: str,     # "accept" or "reject"
     who: str,          # the reviewer
     label: str = "",   # another class than the vote says; "" for the vote's own
-    classes: Sequence[str] = (),  # those that exist
+    classes: Sequence[str] = (),  # those that exist, beside those that other votes name
+    known: dict | None = None,    # as for `read_votes`
 ) -> None:
     "Accept or reject a vote. Raises `LoopError` if there is none, or if somebody else has just decided."
     if decision not in ("accept", "reject"):
         raise LoopError(f"the decision is {decision!r}: choose accept or reject")
+    votes = read_votes(store, known)
     place = next((name for name in store.names("feedback") if PurePosixPath(name).stem == key), None)
-    found = next((one for one in read_votes(store) if one.id == key), None)
+    found = next((one for one in votes if one.id == key), None)
     if place is None or found is None:
         raise LoopError(f"there is no vote {key!r}: cifar-cnn feedback list shows them")
-    label = class_name(label or found.label, [*classes, found.label])
+    others = [one.label for one in votes if one.id != key]
+    label = class_name(label or found.label, [*classes, *others, found.label])
     record = {"decision": decision, "reviewer": who, "label": label}
     crash_point("decide:before")
     name = f"{place.removesuffix('.json')}-{found.decisions + 1}.json"

@@ -26,8 +26,9 @@ from ..images.decode import decode_image, is_image_file
 from ..images.folder import has_folders
 from ..images.imageset import ImageSet, Splits
 from ..images.load import data_root
-from ..images.pixels import fit_square, to_png
-from .pictures import get_picture, object_name, part_of, put_picture, to_pixels
+from ..images.pixels import to_png, to_square
+from .pictures import erased_images, get_picture, object_name, part_of, put_picture
+from .pictures import to_pixels
 from .store import LoopError, Store, crash_point, digest, seal, sealed
 from .versions import Manifest, Row, base_images, describe_base, digests_of, latest
 from .versions import read_version, record_next
@@ -221,7 +222,7 @@ def as_splits(
     if version.base and (not base or describe_base(base, known) != version.base):
         raise LoopError(f"the version stands on {version.base['source']}: give the same data set as its base")
     size = base.train.images.shape[-1] if base else size
-    lost = {PurePosixPath(name).stem for name in store.names("forgotten")}
+    lost = erased_images(store)
     own = [image for image in version.rows if image not in known and image not in lost]
     parts = []
     below = (base.train, base.valid, base.test) if base else (None, None, None)
@@ -242,12 +243,11 @@ def assemble(
 ) -> ImageSet:                         # with the labels and classes of the version
     "Join one part of the base, as the version corrects it, with images of the version."
     channels, classes = part.images.shape[1] if part is not None else 3, version.classes
-    mode = "L" if channels == 1 else "RGB"
-    squares = [np.asarray(fit_square(one, size).convert(mode)) for one in pictures.values()]
-    pixels = np.array(squares, np.uint8).reshape(-1, size, size, channels).transpose(0, 3, 1, 2)
+    squares = [to_square(one, size, channels) for one in pictures.values()]
+    pixels = np.array(squares, np.uint8).reshape(-1, channels, size, size)
     labels = [classes.index(version.rows[image].label) for image in pictures]
     names = [list(bytes.fromhex(image)) for image in pictures]
-    own = ImageSet(torch.from_numpy(pixels.copy()), torch.tensor(labels, dtype=torch.long), classes,
+    own = ImageSet(torch.from_numpy(pixels), torch.tensor(labels, dtype=torch.long), classes,
                    torch.tensor(names, dtype=torch.uint8).view(len(names), 16))
     if part is None:
         return own

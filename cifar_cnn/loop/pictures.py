@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['LONGEST', 'to_pixels', 'image_digest', 'picture', 'object_name', 'RefusedError', 'put_picture', 'get_picture',
-           'part_of']
+           'part_of', 'erased_images']
 
 # %% ../../nbs/reference/loop/pictures.ipynb #a5068204
 import io
@@ -111,3 +111,8 @@ def part_of(
 ) -> str:        # "golden" for a tenth of all images, "valid" for another, "train"
     "Tell which part an image belongs to."
     return {0: "golden", 1: "valid"}.get(int(image, 16) % 10, "train")
+
+# %% ../../nbs/reference/loop/pictures.ipynb #e7a5ed01
+def erased_images(store: Store) -> set[str]:  # digests
+    "List the images that were erased for good."
+    return {PurePosixPath(name).stem for name in store.names("forgotten")}

@@ -14,7 +14,7 @@ from PIL import Image
 from ..images.imageset import ImageSet, Splits
 from .feedback import Limits, accepted_rows, read_votes
 from .folders import as_splits, assemble
-from .pictures import get_picture
+from .pictures import erased_images, get_picture
 from .store import LoopError, Store
 from .versions import Manifest, Row, base_images, change, describe_base, digests_of
 from .versions import latest, read_version
@@ -29,7 +29,9 @@ def waiting_rows(
     description = describe_base(base, base_images(base)) if base else None
     newest, before = latest(store, description)
     classes = before.classes or (base.classes if base else ())
-    return accepted_rows(read_votes(store), before.rows, classes, limits)[0], newest
+    erased = erased_images(store)
+    votes = [one for one in read_votes(store) if one.image not in erased]
+    return accepted_rows(votes, before.rows, classes, limits)[0], newest
 
 # %% ../../nbs/reference/loop/prepare.ipynb #819e9a29
 def collect_votes(

@@ -7,7 +7,6 @@ __all__ = ['ReceiptError', 'read_secret', 'issue_receipt', 'open_receipt', 'cont
 
 # %% ../../nbs/reference/loop/receipts.ipynb #b21c79a0
 import base64
-import contextlib
 import hashlib
 import hmac
 import json
@@ -37,9 +36,14 @@ def read_secret(
             beside = path.with_name(f"{path.name}.{secrets.token_hex(8)}")
             with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(secrets.token_hex(32).encode())
-            with contextlib.suppress(FileExistsError):
+            try:
                 os.link(beside, path)
-            beside.unlink()
+            except FileExistsError:  # another server was faster
+                pass
+            except OSError:          # a file system without hard links
+                os.replace(beside, path)
+            finally:
+                beside.unlink(missing_ok=True)
         secret = path.read_bytes()
     except OSError as error:
         raise LoopError(f"cannot read {path} ({error.strerror}): make it readable, or set "

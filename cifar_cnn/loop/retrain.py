@@ -20,6 +20,7 @@ from ..images.imageset import Splits
 from ..images.load import data_root
 from .checks import Rules, Verdict
 from .gate import gate, save_verdict
+from .pictures import erased_images
 from .prepare import Material, collect_votes, prepare
 from .registry import champion, history, promote, put_model, replay
 from .steps import once, outcome_of, step_key
@@ -61,11 +62,13 @@ def model_file(
     model: str,    # the digest of its file
 ) -> Path:         # on this machine
     "Fetch a network of the store. Raises `LoopError` if it is damaged or not there."
-    content = store.read(name := f"models/{model}.pth", by_digest)
+    name = f"models/{model}.pth"
     if isinstance(store, LocalStore):
+        store.read(name, by_digest)
         return store.path(name)
     path = make_folder(work_folder(store) / "models") / f"{model}.pth"
-    save_atomically(content, path)
+    if not path.exists() or digest(path.read_bytes()) != model:
+        save_atomically(store.read(name, by_digest), path)
     return path
 
 # %% ../../nbs/reference/loop/retrain.ipynb #7462b639
@@ -156,13 +159,12 @@ def state_of(
 ) -> tuple[dict, dict | None]:  # the inputs of its run; the outcome, None if it is not over
     "Look how far the run of a version is. One that was overtaken has another turn."
     rows = read_version(store, version).rows
-    erased = sorted(Path(name).stem for name in store.names("forgotten"))
     inputs = {"version": version, "asked": settings.as_dict(),
-              "erased": [image for image in erased if image in rows]}
-    for inputs["turn"] in count(1):
-        outcome = outcome_of(store, "run", inputs)
+              "erased": sorted(erased_images(store) & rows.keys())}
+    for turn in count(1):
+        outcome = outcome_of(store, "run", {**inputs, "turn": turn})
         if outcome is None or outcome["decision"] != "OVERTAKEN":
-            return inputs, outcome
+            return {**inputs, "turn": turn}, outcome
 
 # %% ../../nbs/reference/loop/retrain.ipynb #0d8ec0de
 def run(
@@ -196,5 +198,6 @@ def run(
     why = f"version {version[:8]}"
     outcome = once(store, "run", inputs, lambda: {**candidate, "decision": promoted(
         store, trained["model"], verdict, before, who, why, **asked)})
-    return run(store, base, settings, who, version, device, say, **asked) if (
-        outcome["decision"] == "OVERTAKEN") else {**outcome, "new": True}
+    if outcome["decision"] == "OVERTAKEN":
+        return run(store, base, settings, who, version, device, say, **asked)
+    return {**outcome, "new": True}

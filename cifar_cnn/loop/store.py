@@ -300,7 +300,8 @@ class LocalStore(Store):
 
     def create(self, name: str, content: bytes) -> bool:
         "Write a file that is not there yet. Returns whether this call made it. Raises `LoopError`."
-        return not self.path(name).exists() and _place(self, name, content, _claim)
+        # unlike `Path.exists`, it does not raise where one may not look
+        return not os.path.exists(self.path(name)) and _place(self, name, content, _claim)
 
     def replace(self, name: str, content: bytes) -> None:
         "Write a file, or exchange the one that is there. Raises `LoopError`."

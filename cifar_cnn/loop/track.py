@@ -15,9 +15,9 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from ..base.errors import need
+from ..base.errors import UserError, need
 from ..base.files import file_lock, make_folder
-from .registry import champion
+from .registry import challenger, champion
 from .retrain import model_file, work_folder
 from .steps import all_steps
 from .store import LoopError, MissingError, Store
@@ -83,6 +83,18 @@ def open_mirror(folder: Path | None = None) -> Mirror:  # where mlflow.db lies; 
 def _first_line(error: Exception) -> str:
     return (str(error).strip() or type(error).__name__).splitlines()[0]
 
+# %% ../../nbs/reference/loop/track.ipynb #e4b1a1e0
+@contextlib.contextmanager
+def _explained(mirror: Mirror, name: str) -> Iterator[None]:
+    "Turn what MLflow raises while something is written into a `LoopError`."
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:  # of SQLAlchemy, requests, …
+        raise LoopError(f"MLflow at {mirror.address} did not take {name} ({_first_line(error)}): try again "
+                        "with cifar-cnn loop sync") from error
+
 # %% ../../nbs/reference/loop/track.ipynb #8f9c81bb
 def log_checkpoint(
     mirror: Mirror,
@@ -134,7 +146,8 @@ def sync_run(
     told = json.loads(summary.read_text(encoding="utf-8")) if summary.exists() else {}
     numbers = {name: told[name] for name in ("test_accuracy", "calibration_error") if name in told}
     files = [summary, folder / "summary.html", *sorted(folder.glob("*.png"))]
-    return log_checkpoint(mirror, known.digest(), folder.name, path, numbers, {}, files)
+    with _explained(mirror, str(folder)):
+        return log_checkpoint(mirror, known.digest(), folder.name, path, numbers, {}, files)
 
 # %% ../../nbs/reference/loop/track.ipynb #5c4c7118
 def _registered(mirror: Mirror) -> dict[str, str]:  # digest of a network → MLflow's number of it
@@ -155,10 +168,8 @@ def _register(mirror: Mirror, key: str, model: str) -> None:
 # %% ../../nbs/reference/loop/track.ipynb #cc396ef6
 def _name_aliases(store: Store, mirror: Mirror) -> None:
     "Let champion and challenger mean in MLflow what they mean in the journal."
-    registered, last = _registered(mirror), all_steps(store, "register")[:1]
-    wanted = {"champion": champion(store), "challenger": last[0]["outcome"]["model"] if last else None}
-    if wanted["challenger"] == wanted["champion"]:
-        wanted["challenger"] = None
+    registered = _registered(mirror)
+    wanted = {"champion": champion(store), "challenger": challenger(store)}
     for name, model in wanted.items():
         if model in registered:
             mirror.client.set_registered_model_alias(NAME, name, registered[model])
@@ -177,21 +188,18 @@ def sync(
         one = record["outcome"]
         folder = work_folder(store) / one["run"]
         tags = {name: one[name] for name in ("version", "gate", "model")}
-        numbers = {name: one[name] for name in ("golden_accuracy",) if name in one}
+        numbers = {"golden_accuracy": one["golden_accuracy"]}
         key, name = f"{one['version']}-{one['model']}", f"version {one['version'][:8]}"
         files = [folder / "gate.json", folder / "gate.html"]
         try:
-            if mirror.find(key) is None:
-                path = model_file(store, one["model"])
-                written += log_checkpoint(mirror, key, name, path, numbers, tags, files)
-                say(f"{name}: written")
-            _register(mirror, key, one["model"])
+            with _explained(mirror, name):
+                if mirror.find(key) is None:
+                    path = model_file(store, one["model"])
+                    written += log_checkpoint(mirror, key, name, path, numbers, tags, files)
+                    say(f"{name}: written")
+                _register(mirror, key, one["model"])
         except MissingError:
             say(f"{name}: its network was removed with cifar-cnn data gc")
-        except LoopError:
-            raise
-        except Exception as error:  # of SQLAlchemy, requests, …
-            raise LoopError(f"MLflow at {mirror.address} did not take {name} ({_first_line(error)}): try "
-                            "again with cifar-cnn loop sync") from error
-    _name_aliases(store, mirror)
+    with _explained(mirror, "the names champion and challenger"):
+        _name_aliases(store, mirror)
     return written

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import PurePosixPath
 
 from .history import newest_first
-from .pictures import object_name, picture
+from .pictures import erased_images, object_name, picture
 from .store import LoopError, Store, by_digest, crash_point, seal, sealed
 from .versions import manifest, read_parents
 
@@ -32,9 +32,9 @@ def copy(
         with ThreadPoolExecutor() as pool:
             written += sum(pool.map(one, [name for name in names if name not in kept]))
     bring(source.names("forgotten"), sealed)
-    for name in target.names("forgotten"):
-        target.remove(object_name(PurePosixPath(name).stem))
-    lost = {PurePosixPath(name).stem for store in (source, target) for name in store.names("forgotten")}
+    for image in erased_images(target):
+        target.remove(object_name(image))
+    lost = erased_images(source) | erased_images(target)
     versions = [f"versions/{version}.jsonl" for version in newest_first(read_parents(source))[::-1]]
     needed = {image for name in versions for image in source.read(name, manifest).rows} - lost
     kept = set(source.names("objects"))
@@ -72,7 +72,7 @@ def verify(
     with ThreadPoolExecutor() as pool:
         list(pool.map(look, names))
     kept = set(store.names("objects"))
-    kept |= {object_name(PurePosixPath(name).stem) for name in store.names("forgotten")}
+    kept |= set(map(object_name, erased_images(store)))
     versions = set(store.names("versions"))
     for name in sorted(versions - wrong.keys()):
         found = store.read(name, manifest)
