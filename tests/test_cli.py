@@ -227,6 +227,7 @@ def test_version_and_help(start):
     ("train", ["--resume", "--recipe", "--epochs", "--device"]),
     ("evaluate", ["--data", "--split", "--out"]),
     ("predict", ["--checkpoint", "--top-k"]),
+    ("explain", ["--checkpoint", "--label", "--out"]),
     ("dimensions", ["--classes", "--json"]),
 ])
 def test_help_of_a_command(run, command, options):
@@ -330,6 +331,27 @@ def test_predict_folders_and_patterns_as_a_table(run, checkpoint, tmp_path):
     answer = run("predict", "pets/*.bmp", "pets/dog", "--checkpoint", checkpoint, "--csv")
     assert answer.code == 2 and "cannot read pets/*.bmp: no such file" in answer.err
     assert answer.out.count("\n") == 3
+
+
+def test_explain_draws_a_picture(run, checkpoint, tmp_path):
+    photo = Image.linear_gradient("L").resize((90, 60)).convert("RGB")
+    photo.save(tmp_path / "a photo.jpg")
+    answer = run("explain", "a photo.jpg", "--checkpoint", checkpoint, "--label", "7", "--out", "map.png",
+                 "--json").json()
+    assert (answer["image"], answer["label"], answer["map"]) == ("a photo.jpg", "7", "map.png")
+    assert 0 <= answer["probability"] <= 1
+    with Image.open(tmp_path / "map.png") as drawn:
+        assert drawn.format == "PNG" and min(drawn.size) > 200
+
+
+def test_explain_that_cannot(run, checkpoint, tmp_path):
+    picture(tmp_path / "digit.png")
+    given = ("explain", "digit.png", "--checkpoint", checkpoint)
+    refused(run(*given, "--label", "cat"), "does not know the class 'cat'", "choose one of 0, 1")
+    refused(run(*given, "--out", "nowhere/map.png"), "nowhere/map.png", "another folder")
+    refused(run("explain", "no.png", "--checkpoint", checkpoint), "no.png", "no such file")
+    misused(run(*given, "--out", "map.pdf"), "map.pdf", ".png")
+    assert list(tmp_path.glob("*.p[dn][fg]")) == [tmp_path / "digit.png"]
 
 
 def test_export_is_checked_and_written(run, own_run):
