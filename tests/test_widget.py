@@ -221,6 +221,7 @@ def lab(tmp_path_factory):
     notebook = json.loads((ROOT / "nbs" / "09_predict.ipynb").read_text())
     notebook["cells"] = [cell for cell in notebook["cells"] if not ELSEWHERE.search("".join(cell["source"]))]
     (folder / "notebooks" / "09_predict.ipynb").write_text(json.dumps(notebook))
+    shutil.copytree(ROOT / "nbs" / "images", folder / "notebooks" / "images")
     (folder / "benchmarks").symlink_to(ROOT / "benchmarks")  # a clone has the records there
     port, token = free_port(), "a-token"
     command = [SCRIPTS / "jupyter-lab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
