@@ -61,11 +61,10 @@ def linear(folder: Path, seed: int):
     "scikit-learn's logistic regression as it comes, on the same public features."
     from sklearn.linear_model import LogisticRegression
 
-    from cifar_cnn.networks.lite import EfficientNetLite, public_weights
+    from cifar_cnn.networks.lite import public_backbone
     from cifar_cnn.training.features import cached_features
 
-    backbone = EfficientNetLite(image_size=224).to(memory_format=torch.channels_last)
-    backbone.load_state_dict(public_weights(), strict=False)
+    backbone = public_backbone(224)
     train, test = parts(folder, 224)
     features = lambda images: cached_features(backbone, images, (0.5,) * 3, (0.5,) * 3).numpy()
     fitted = LogisticRegression(max_iter=3000).fit(features(train.images), train.labels)

@@ -54,7 +54,7 @@ def occlusion_map(
 def _deepest_map(network: torch.nn.Module, inputs: Tensor, side: int = 3) -> tuple[Tensor, Tensor]:
     "Compute logits, and the last feature map of at least so many places each way."
     found = []
-    def keep(layer, _, output):
+    def keep(layer, _, output):  # a hook: called with every layer's output
         if torch.is_tensor(output) and output.ndim == 4 and min(output.shape[2:]) >= side:
             found.append(output)
     hooks = [layer.register_forward_hook(keep) for layer in network.modules()]
@@ -120,7 +120,7 @@ def explain(
 def plot_explanation(
     explanation: Explanation,
 ) -> Figure:
-    "Draw the image and the maps over it; a line encloses the half of the range that counts most."
+    "Draw the image and the maps over it; a white line is at half of a map's maximum."
     maps = {"covering it costs (points)": 100 * explanation.occlusion,
             "Grad-CAM": explanation.grad_cam}
     maps = {name: values for name, values in maps.items() if values is not None}
@@ -168,10 +168,10 @@ def adversarial_step(
     levels: int = 4,  # by how much each value may change, of 255
 ) -> Tensor:          # N×C×H×W uint8
     "Change every value a little so that the loss grows fastest (FGSM; Goodfellow et al., 2014)."
-    changed = []
+    changed, device = [], next(checkpoint.network.parameters()).device
     for chunk, right in zip(images.split(100), labels.split(100)):
-        pixels = to_float(chunk).requires_grad_()
+        pixels = to_float(chunk).to(device).requires_grad_()
         logits = checkpoint.network(normalize(pixels, checkpoint.mean, checkpoint.std))
-        gradient, = torch.autograd.grad(F.cross_entropy(logits, right), pixels)
-        changed.append((chunk + levels * gradient.sign()).clamp(0, 255).to(torch.uint8))
+        gradient, = torch.autograd.grad(F.cross_entropy(logits, right.to(device)), pixels)
+        changed.append((chunk + levels * gradient.sign().cpu()).clamp(0, 255).to(torch.uint8))
     return torch.cat(changed)

@@ -64,7 +64,7 @@ def defocus_blur(images: Tensor, strength: tuple[float, float], generator: Gener
 
 # %% ../../nbs/reference/images/corrupt.ipynb #edde2188
 def glass_blur(images: Tensor, strength: tuple[float, int], generator: Generator) -> Tensor:
-    "Blur (deviation at 32 pixels), swap with a neighbour (times), and blur: as through frosted glass."
+    "Blur (deviation at 32 pixels), take each pixel from a neighbour (times), and blur: as through frosted glass."
     deviation, times = strength
     scale = images.shape[-1] / 32
     blur = lambda x: gaussian_blur(x, 2 * math.ceil(3 * deviation * scale) + 1, deviation * scale)
@@ -114,7 +114,7 @@ def snow(images: Tensor, strength: tuple, generator: Generator) -> Tensor:
     its fall, and how clear the air is.
     """
     mean, deviation, zoom, threshold, length, fade, clear = strength
-    small = [math.ceil(side / zoom) for side in images.shape[2:]]
+    small = [math.ceil(32 * side / (zoom * images.shape[-1])) for side in images.shape[2:]]
     dice = mean + deviation * torch.randn(len(images), 1, *small, generator=generator)
     dice = F.interpolate(dice, images.shape[2:], mode="bilinear", align_corners=False)
     flakes = torch.where(dice < threshold, 0, dice).clamp(0, 1)
@@ -131,7 +131,7 @@ def brightness(images: Tensor, change: float, generator: Generator) -> Tensor:
 
 # %% ../../nbs/reference/images/corrupt.ipynb #b5ae61ac
 def contrast(images: Tensor, factor: float, generator: Generator) -> Tensor:
-    "Bring every value so much nearer to its image's mean."
+    "Multiply every value's distance from its channel's mean."
     mean = images.mean((2, 3), keepdim=True)
     return mean + factor * (images - mean)
 
