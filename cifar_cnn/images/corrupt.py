@@ -64,7 +64,7 @@ def defocus_blur(images: Tensor, strength: tuple[float, float], generator: Gener
 
 # %% ../../nbs/reference/images/corrupt.ipynb #edde2188
 def glass_blur(images: Tensor, strength: tuple[float, int], generator: Generator) -> Tensor:
-    "Blur (deviation at 32 pixels), take each pixel from a neighbour (times), and blur: as through frosted glass."
+    "Blur (deviation at 32 pixels), swap pixels with neighbours (times), and blur: frosted glass."
     deviation, times = strength
     scale = images.shape[-1] / 32
     blur = lambda x: gaussian_blur(x, 2 * math.ceil(3 * deviation * scale) + 1, deviation * scale)
